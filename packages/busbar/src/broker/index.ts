@@ -1,0 +1,5 @@
+export * from './broker.ts'
+export * from './capabilities.ts'
+export * from './dead-letters.ts'
+export * from './errors.ts'
+export * from './metrics.ts'

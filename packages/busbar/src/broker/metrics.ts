@@ -1,0 +1,28 @@
+/** Numbers of one group on one topic. */
+export interface GroupMetrics {
+  readonly group: string
+  readonly topic: string
+  /** Messages confirmed and not yet settled by this group (waiting, in flight and due again). */
+  readonly lag: number
+  /** Of them, handed to members of this process and not settled. */
+  readonly inFlight: number
+  /** Of them, waiting to be redelivered. */
+  readonly redelivering: number
+  /** Parked behind a failed message of their key. */
+  readonly parked: number
+  /** Dead letters kept for this group. */
+  readonly dead: number
+}
+
+export interface TopicMetrics {
+  readonly topic: string
+  /** Messages that the broker keeps. */
+  readonly depth: number
+  /** Of them or beside them, waiting for their `deliverAt`. */
+  readonly delayed: number
+}
+
+export interface BrokerMetrics {
+  readonly topics: readonly TopicMetrics[]
+  readonly groups: readonly GroupMetrics[]
+}
