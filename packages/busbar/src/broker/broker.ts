@@ -46,8 +46,9 @@ export interface Delivery {
   /** The broker's own name of the place, for people: `3@42`, an offset, a stream id. */
   readonly position: string
   /**
-   * Handler runs of this message in this group that are known to have begun before this delivery, in any process.
-   * 0 on the first delivery. It never decreases, whatever process gets the message next.
+   * Handler runs of this message in this group that have begun before this delivery, in any process. 0 on the first
+   * delivery. It never decreases, whatever process gets the message next: a run that may have been cut off by the death
+   * of its process counts as begun (so it is at least 1 after a kill -9 of a member that held the message).
    */
   readonly attempts: number
   /** How often this group gave it back with `redeliver`. */
@@ -58,6 +59,12 @@ export interface Delivery {
   readonly firstFailedAt?: number
   /** Aborted when the broker can no longer promise that this member alone has the message (lost lease, stop deadline). */
   readonly signal: AbortSignal
+  /**
+   * Called before a further run of the handler in this process (a retry, never the first run): `attempts` runs have begun
+   * so far. Kept with the message, so that the next delivery's `attempts` is at least this, also after kill -9 (where
+   * `capabilities.countsCrashes`) and after a `release`. Never rejects.
+   */
+  began(attempts: number): void | Promise<void>
 }
 
 /** What is to become of one delivery. The broker settles it exactly once; a verdict that comes too late does no harm. */
@@ -68,7 +75,7 @@ export type Verdict =
   | { readonly redeliver: Redeliver }
   /** Put it aside with its failure. It counts as settled only after the dead letter is stored; until then it stays unsettled. */
   | { readonly deadLetter: Failure }
-  /** It was not run: give it to any member of the group again, and count nothing. */
+  /** It was not run to an end: give it to any member of the group again, in its place in line, and count nothing more. */
   | { readonly release: true }
 
 export interface Redeliver {
