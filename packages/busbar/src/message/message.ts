@@ -15,12 +15,12 @@ export interface Metadata {
   /** Shared by everything that one first cause set off. Default: the id of the first message. */
   readonly correlationId: string
   /** Id of the message during whose handling this one was published. */
-  readonly causationId?: string
-  readonly userId?: string
-  readonly tenantId?: string
+  readonly causationId?: string | undefined
+  readonly userId?: string | undefined
+  readonly tenantId?: string | undefined
   /** W3C trace context. */
-  readonly traceparent?: string
-  readonly tracestate?: string
+  readonly traceparent?: string | undefined
+  readonly tracestate?: string | undefined
   readonly [header: string]: string | undefined
 }
 
@@ -46,16 +46,16 @@ export interface Attributes {
   /** The application that published it. */
   readonly source: string
   /** The aggregate or stream that it is about. */
-  readonly subject?: string
+  readonly subject?: string | undefined
   /** Order is kept among messages with the same key. Default: `subject`. Without either, no order is promised. */
-  readonly key?: string
+  readonly key?: string | undefined
   /** When it happened. */
   readonly time: Date
   /** Version of the data's schema (not the revision of a stream). */
   readonly version: number
   /** Revision of the aggregate (its place in its stream) that this event made, where there is one. */
-  readonly revision?: number
-  readonly priority?: Priority
+  readonly revision?: number | undefined
+  readonly priority?: Priority | undefined
   readonly metadata: Metadata
 }
 
