@@ -1,0 +1,21 @@
+/** What turns data into a body and back. It never loses anything silently: it carries a value exactly, or refuses it. */
+export interface Codec {
+  /** Media type of what it writes. */
+  readonly contentType: string
+  /** @throws EncodeError with the path of what cannot be carried; MessageTooLargeError over its limit. */
+  encode(data: unknown): string | Uint8Array
+  /** @throws DecodeError, whose text never holds any of the body. */
+  decode(body: string | Uint8Array): unknown
+  /** Exactly what `decode(encode(data))` would give, sharing nothing with `data`. Throws what these would throw. */
+  snapshot(data: unknown): unknown
+}
+
+export interface CodecLimits {
+  /** Largest body in bytes, written or read. Default 8 MiB. */
+  readonly maxBytes?: number
+  /** Deepest nesting of objects and arrays. Default 64. */
+  readonly maxDepth?: number
+}
+
+export const DEFAULT_MAX_BYTES = 8 * 1024 * 1024
+export const DEFAULT_MAX_DEPTH = 64

@@ -1,0 +1,201 @@
+/**
+ * Contracts: the one declaration of a message, from which its types are inferred and by which it is checked,
+ * at publish and at consume.
+ */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { CreateOptions } from './create-options.ts'
+import { upcastWith } from './definition.ts'
+import type { Definition, Upcasters } from './definition.ts'
+import { definitionOfClass, DomainEvent } from './domain-event.ts'
+import type { DomainEventClass } from './domain-event.ts'
+import { createEnvelope, Envelope } from './envelope.ts'
+import { ConfigurationError } from './errors.ts'
+import type { Message, MessageKind, Metadata, Priority } from './message.ts'
+import { typed, validatorOf } from './schema.ts'
+import type { Schema } from './schema.ts'
+
+/** A message whose kind and type are known. */
+export interface TypedMessage<Kind extends MessageKind, Type extends string, D> extends Message<D> {
+  readonly kind: Kind
+  readonly type: Type
+}
+
+/** `In` is the data that `create` takes, `Out` what handlers get: the output of the schema. */
+export interface Contract<Kind extends MessageKind, Type extends string, In, Out = In> {
+  readonly kind: Kind
+  readonly type: Type
+  /** Version of the data's schema, 1 or more. */
+  readonly version: number
+  readonly schema: Schema<In, Out>
+  readonly topic?: string
+  readonly priority?: Priority
+  /** A new message, with a new id. The data is not checked and not copied here: `publish` does both. */
+  create(data: In, metadata?: Partial<Metadata>, options?: CreateOptions): TypedMessage<Kind, Type, In>
+  /** Whether a message that a handler was given is one of this contract. */
+  is(message: Message): message is TypedMessage<Kind, Type, Out>
+}
+
+/** Published, to any number of handlers. Named in the past tense. */
+export type EventContract<Type extends string = string, In = unknown, Out = In> = Contract<'event', Type, In, Out>
+
+/** Sent, to exactly one handler. Named in the imperative. */
+export type CommandContract<Type extends string = string, In = unknown, Out = In> = Contract<'command', Type, In, Out>
+
+/** Asked of one handler, which answers. `AnswerIn` is what the handler returns, `AnswerOut` what the asker gets. */
+export interface QueryContract<
+  Type extends string = string,
+  In = unknown,
+  Out = In,
+  AnswerIn = unknown,
+  AnswerOut = AnswerIn,
+> extends Contract<'query', Type, In, Out> {
+  readonly answer: Schema<AnswerIn, AnswerOut>
+}
+
+export interface ContractOptions<In> {
+  /** Version of the schema, 1 or more. Default 1. */
+  readonly version?: number
+  /** What order is kept by. Default: the subject. */
+  readonly key?: (data: In) => string | undefined
+  /** The aggregate that the message is about. */
+  readonly subject?: (data: In) => string | undefined
+  /** Default: the bus's topic for the kind of message. */
+  readonly topic?: string
+  /** Default: none, which is `normal`. */
+  readonly priority?: Priority
+  /** `{ 1: (old) => new }` takes data of version 1 to version 2, and so on, at consume. */
+  readonly upcast?: Upcasters
+  /** Dot paths of personal data, for example `customer.email`; masked in logs, dead letters and pages. */
+  readonly personal?: readonly string[]
+}
+
+type In<S extends StandardSchemaV1> = StandardSchemaV1.InferInput<S>
+type Out<S extends StandardSchemaV1> = StandardSchemaV1.InferOutput<S>
+
+/**
+ * Declares an event.
+ *
+ * @example
+ * const OrderPlaced = event('OrderPlaced', z.object({ orderId: z.string() }), { subject: (data) => data.orderId })
+ * @throws ConfigurationError when the type, version or upcasters make no sense.
+ */
+export function event<const Type extends string, S extends StandardSchemaV1>(
+  type: Type,
+  schema: S,
+  options?: ContractOptions<In<S>>,
+): EventContract<Type, In<S>, Out<S>> {
+  return contract('event', type, schema as unknown as Schema<In<S>, Out<S>>, options)
+}
+
+/** Declares a command. See `event`. */
+export function command<const Type extends string, S extends StandardSchemaV1>(
+  type: Type,
+  schema: S,
+  options?: ContractOptions<In<S>>,
+): CommandContract<Type, In<S>, Out<S>> {
+  return contract('command', type, schema as unknown as Schema<In<S>, Out<S>>, options)
+}
+
+/** Declares a query and its answer. See `event`. */
+export function query<const Type extends string, S extends StandardSchemaV1, A extends StandardSchemaV1>(
+  type: Type,
+  schema: S,
+  answer: A,
+  options?: ContractOptions<In<S>>,
+): QueryContract<Type, In<S>, Out<S>, In<A>, Out<A>> {
+  const answerSchema = answer as unknown as Schema<In<A>, Out<A>>
+  const base = contract('query', type, schema as unknown as Schema<In<S>, Out<S>>, options, answerSchema)
+  return Object.assign(base, { answer: answerSchema })
+}
+
+/** Any contract, or a class that extends `DomainEvent`. */
+export type ContractLike = Contract<MessageKind, string, unknown, unknown> | DomainEventClass
+
+/** The data that a message of `C` is made from. */
+export type DataIn<C> =
+  C extends Contract<MessageKind, string, infer D, unknown>
+    ? D
+    : C extends DomainEventClass<infer E>
+      ? E['data']
+      : never
+
+/** The data that a handler of `C` gets. */
+export type DataOut<C> = MessageOf<C> extends Message<infer D> ? D : never
+
+/** The answer that whoever asks `Q` gets. */
+export type AnswerOf<Q> = Q extends { readonly answer: infer A extends StandardSchemaV1 } ? Out<A> : never
+
+/** What a handler of `Q` has to return. */
+export type AnswerIn<Q> = Q extends { readonly answer: infer A extends StandardSchemaV1 } ? In<A> : never
+
+/** The message that a handler of `C` gets: output data, with its `type` as a literal. */
+export type MessageOf<C> =
+  C extends Contract<infer Kind, infer Type, infer _In, infer D>
+    ? TypedMessage<Kind, Type, D>
+    : C extends DomainEventClass<infer E>
+      ? C extends { readonly type: infer Type extends string }
+        ? E & { readonly type: Type }
+        : E
+      : never
+
+const definitions = new WeakMap<object, Definition>()
+
+/**
+ * The definition behind a contract or event class; always the same object for the same one.
+ * @throws ConfigurationError when it is neither, or a class that declares no type.
+ */
+export function definitionOf(like: ContractLike): Definition {
+  const known = definitions.get(like)
+  if (known !== undefined) return known
+  if (typeof like === 'function') return definitionOfClass(like)
+  throw new ConfigurationError(
+    'Not a contract: make one with event(), command() or query(), or a class that extends DomainEvent',
+  )
+}
+
+/** The definition that a message was made from, where it still knows: a copy made with spread does not. */
+export function definitionOfMessage(message: Message): Definition | undefined {
+  if (message instanceof DomainEvent) return definitionOfClass(message.constructor as DomainEventClass)
+  return Envelope.definitionOf(message)
+}
+
+function contract<Kind extends MessageKind, Type extends string, I, O>(
+  kind: Kind,
+  type: Type,
+  schema: Schema<I, O>,
+  options: ContractOptions<I> = {},
+  answer?: Schema,
+): Contract<Kind, Type, I, O> {
+  const { version = 1, upcast = {}, personal = [] } = options
+  const validate = validatorOf(schema)
+  const validateAnswer = validatorOf(answer)
+  const definition: Definition = {
+    kind,
+    type,
+    version,
+    personal,
+    upcast: (data, from) => upcastWith(upcast, type, version, data, from),
+    ...(validate !== undefined && { schema, validate }),
+    ...(validateAnswer !== undefined && { answer: validateAnswer }),
+    ...(options.topic !== undefined && { topic: options.topic }),
+    ...(options.priority !== undefined && { priority: options.priority }),
+    ...(options.key !== undefined && { keyOf: options.key as (data: unknown) => string | undefined }),
+    ...(options.subject !== undefined && { subjectOf: options.subject as (data: unknown) => string | undefined }),
+  }
+  const made: Contract<Kind, Type, I, O> = {
+    kind,
+    type,
+    version,
+    schema,
+    ...(options.topic !== undefined && { topic: options.topic }),
+    ...(options.priority !== undefined && { priority: options.priority }),
+    create: (data, metadata, attributes) =>
+      createEnvelope(definition, data, metadata, attributes) as TypedMessage<Kind, Type, I>,
+    is: (message): message is TypedMessage<Kind, Type, O> => message.type === type && message.kind === kind,
+  }
+  definitions.set(made, definition)
+  return made
+}
+
+export { typed }
+export type { CreateOptions, Definition, Schema }

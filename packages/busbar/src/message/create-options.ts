@@ -1,0 +1,19 @@
+import type { Priority } from './message.ts'
+
+/** What may be said of a new message beside its data and metadata. */
+export interface CreateOptions {
+  /** Default: a new UUIDv7. Give one to make a repeated publish recognisable as the same message. */
+  readonly id?: string
+  /** Aggregate or stream id. Default: the contract's `subject(data)`. */
+  readonly subject?: string
+  /** Order is kept among messages with the same key. Default: the contract's `key(data)`, else the subject. */
+  readonly key?: string
+  /** When it happened. Default: now. */
+  readonly time?: Date
+  /** Revision of the aggregate that this event makes. */
+  readonly revision?: number
+  /** Default: the contract's. */
+  readonly priority?: Priority
+  /** Default: the source of the bus that publishes it. */
+  readonly source?: string
+}

@@ -1,0 +1,40 @@
+/** Messages, contracts, codecs: what everything else stands on. */
+export { command, definitionOf, definitionOfMessage, event, query, typed } from './contract.ts'
+export type {
+  AnswerIn,
+  AnswerOf,
+  CommandContract,
+  Contract,
+  ContractLike,
+  ContractOptions,
+  DataIn,
+  DataOut,
+  EventContract,
+  MessageOf,
+  QueryContract,
+  TypedMessage,
+} from './contract.ts'
+export { ContractRegistry, matchesPattern } from './contracts.ts'
+export type { CreateOptions } from './create-options.ts'
+export type { Definition, Upcaster, Upcasters } from './definition.ts'
+export { DomainEvent } from './domain-event.ts'
+export type { DomainEventClass } from './domain-event.ts'
+export {
+  BusbarError,
+  ConfigurationError,
+  DecodeError,
+  EncodeError,
+  MessageTooLargeError,
+  NonRetryableError,
+  ValidationError,
+} from './errors.ts'
+export type { ValidationIssue } from './errors.ts'
+export type { Codec, CodecLimits } from './codec.ts'
+export { JsonCodec } from './json-codec.ts'
+export { EventPriority, Snapshot } from './message.ts'
+export type { Attributes, Body, EncodedMessage, Message, MessageKind, Metadata, Priority } from './message.ts'
+export { open } from './inbound.ts'
+export { prepare } from './outbound.ts'
+export type { PrepareOptions } from './outbound.ts'
+export type { Outcome, Schema, Validate } from './schema.ts'
+export { uuidv7 } from './uuid.ts'
