@@ -34,7 +34,8 @@ export interface SubscriptionSpec {
   readonly from: 'latest' | 'earliest'
   /**
    * What a message that leaves the line (redelivery, dead letter) does to those behind it with the same key:
-   * they go on, or they are parked behind it until it has been acked or discarded. `park` only where `capabilities.park`.
+   * they go on, or they are parked behind it until it has been acked or discarded. `park` only where `capabilities.park`;
+   * a broker hands out a message of such a subscription only once the one before it with the same key is settled.
    */
   readonly onFailure: 'continue' | 'park'
 }

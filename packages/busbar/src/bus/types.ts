@@ -1,6 +1,6 @@
 /** The public types of the bus. What they promise is said in `bus.ts`, where they are made true. */
 import type { Broker, DeadLetterEdit, DeadLetterStore, SubscriptionSpec } from '../broker/index.ts'
-import type { ContractLike, CreateOptions, DataIn, Definition, MessageOf } from '../message/contract.ts'
+import type { AnswerIn, ContractLike, CreateOptions, DataIn, Definition, MessageOf } from '../message/contract.ts'
 import type { Codec } from '../message/codec.ts'
 import type { Message, Priority } from '../message/message.ts'
 import type { Clock } from './clock.ts'
@@ -18,9 +18,19 @@ export type MessageFor<S> = S extends readonly (infer One)[]
     ? MessageOf<S>
     : Message
 
+/** What a handler of `S` returns: the answer of a query; anything for the rest. */
+export type ResultFor<S> = S extends { readonly kind: 'query' } ? AnswerIn<S> : unknown
+
+/** A function, or an object with `handle`. What a handler throws counts as its failure; what it resolves to is ignored, but for queries. */
 export type Handler<M = Message, R = unknown> =
   | ((message: M, context: HandlerContext) => R | Promise<R>)
   | { handle(message: M, context: HandlerContext): R | Promise<R> }
+
+/** One of several handlers that share a group, and so one place in line. Made by `on`. */
+export interface HandlerEntry {
+  readonly selector: Selector | readonly Selector[]
+  readonly handler: Handler<never>
+}
 
 /** What a handler is given beside its message. */
 export interface HandlerContext {
@@ -102,7 +112,6 @@ export interface Subscription {
   stats(): SubscriptionStats
 }
 
-/** A dead letter as people see it: decoded where it can be. */
 export interface BusOptions {
   /** Name of this application; `source` of what it publishes and the prefix of default groups. Default `app`. */
   readonly source?: string

@@ -1,0 +1,306 @@
+import { randomUUID } from 'node:crypto'
+
+import { type Broker, BrokerError, type BrokerMetrics, UnsupportedError } from '../broker/index.ts'
+import type { Codec } from '../message/codec.ts'
+import { definitionOfMessage, type QueryMessage } from '../message/contract.ts'
+import { ContractRegistry } from '../message/contracts.ts'
+import { ConfigurationError } from '../message/errors.ts'
+import { open } from '../message/inbound.ts'
+import { JsonCodec } from '../message/json-codec.ts'
+import type { Message, MessageKind } from '../message/message.ts'
+import { Batcher } from './batcher.ts'
+import { type Clock, systemClock } from './clock.ts'
+import { DeadLetters } from './dead-letters.ts'
+import { Groups } from './groups.ts'
+import { type Logger, stderrLogger } from './logger.ts'
+import type { Middleware } from './middleware.ts'
+import { Publisher } from './publisher.ts'
+import { summarize } from './redact.ts'
+import { REPLY_TO, replyTo, type RequestOptions, Requests } from './requests.ts'
+import { isEntries } from './selection.ts'
+import type {
+  BusOptions,
+  Handler,
+  HandlerEntry,
+  Health,
+  MessageFor,
+  PublishOptions,
+  ResultFor,
+  Selector,
+  SubscribeOptions,
+  Subscription,
+  SubscriptionStats,
+} from './types.ts'
+
+export interface BusMetrics {
+  readonly broker: BrokerMetrics
+  readonly subscriptions: readonly SubscriptionStats[]
+  /** Requests of this bus that wait for an answer. */
+  readonly requests: number
+}
+
+/**
+ * The bus: publish, subscribe, send and request over one broker. Made by `createEventBus`, or by hand from a broker.
+ *
+ * @example
+ * const bus = await createEventBus('sqlite:orders.db')
+ * await bus.subscribe(OrderPlaced, (event) => console.log(event.data), { group: 'billing' })
+ * await bus.publish(OrderPlaced.create({ orderId: 'o-1' }))
+ */
+export class EventBus {
+  readonly source: string
+  readonly logger: Logger
+  /** The contracts that this bus knows. */
+  readonly contracts = new ContractRegistry()
+  readonly deadLetters: DeadLetters
+
+  private readonly broker: Broker
+  private readonly options: BusOptions
+  private readonly clock: Clock
+  private readonly codec: Codec
+  private readonly topics: Readonly<Record<MessageKind, string>>
+  private readonly middleware: Middleware[]
+  private readonly batcher: Batcher
+  private readonly publisher: Publisher
+  private readonly requests: Requests
+  private readonly groups: Groups
+  private readonly replyTopic = `replies.${randomUUID()}`
+  private running = false
+  private closed = false
+  private replies: Promise<unknown> | undefined
+  private started: Promise<void> | undefined
+  private stopped: Promise<void> | undefined
+
+  constructor(broker: Broker, options: BusOptions = {}) {
+    this.broker = broker
+    this.options = options
+    this.source = options.source ?? 'app'
+    this.logger = options.logger ?? stderrLogger
+    this.clock = options.clock ?? systemClock
+    this.codec = options.codec ?? new JsonCodec()
+    this.topics = { event: 'events', command: 'commands', query: 'queries', reply: 'replies', ...options.topics }
+    for (const contract of options.contracts ?? []) this.contracts.add(contract)
+    this.middleware = [...(options.middleware ?? [])]
+    this.batcher = new Batcher(broker)
+    this.publisher = new Publisher({
+      broker,
+      batcher: this.batcher,
+      registry: this.contracts,
+      codec: this.codec,
+      clock: this.clock,
+      source: this.source,
+      strict: options.strict ?? false,
+      topics: this.topics,
+      middleware: this.middleware,
+    })
+    this.requests = new Requests(this.clock)
+    this.groups = new Groups({
+      broker,
+      options,
+      source: this.source,
+      registry: this.contracts,
+      codec: this.codec,
+      clock: this.clock,
+      topics: this.topics,
+      middleware: this.middleware,
+      bus: this,
+      reply: (query, outcome) => this.reply(query, outcome),
+    })
+    const store = options.deadLetters ?? broker.deadLetters
+    this.deadLetters = new DeadLetters(store, this.codec, this.contracts, broker.capabilities)
+  }
+
+  /** Starts the broker and the subscriptions made so far. Safe to call twice. */
+  start(): Promise<void> {
+    this.started ??= this.begin()
+    return this.started
+  }
+
+  private async begin(): Promise<void> {
+    await this.broker.start()
+    this.running = true
+    await this.groups.start()
+  }
+
+  /**
+   * Publishes one message or several. Resolves when the broker has confirmed every one; never waits for handlers.
+   *
+   * @throws ValidationError, EncodeError, MessageTooLargeError: nothing of the call was sent.
+   * @throws PublishError: some of several were not confirmed; it says which.
+   * @throws UnsupportedError: a delay, where the broker cannot delay.
+   */
+  publish(message: Message | readonly Message[], options?: PublishOptions): Promise<void> {
+    if (this.closed) return Promise.reject(stoppedError())
+    if (!this.running) return this.start().then(() => this.publish(message, options))
+    return isMany(message) ? this.publisher.many(message, options) : this.publisher.one(message, options)
+  }
+
+  /** Sends a command to its one handler, in whatever process that is. Resolves when the broker has confirmed it. */
+  async send(command: Message, options?: PublishOptions): Promise<void> {
+    this.refuseKind(command, 'command', 'send')
+    return this.publish(command, options)
+  }
+
+  /**
+   * Asks a query of its one handler, in whatever process that is, and resolves to the typed answer.
+   *
+   * @throws RequestTimeoutError when nobody answers in time, RequestFailedError when the handler fails.
+   */
+  async request<Type extends string, D, Answer>(
+    query: QueryMessage<Type, D, Answer>,
+    options?: RequestOptions,
+  ): Promise<Answer> {
+    this.refuseKind(query, 'query', 'request')
+    if (this.closed) throw stoppedError()
+    await this.start()
+    this.replies ??= this.listen()
+    await this.replies
+    const definition = definitionOfMessage(query) ?? this.contracts.get(query.type)
+    const send = (asked: Message): Promise<void> => this.publish(asked)
+    return (await this.requests.ask(query, definition, this.replyTopic, send, options)) as Answer
+  }
+
+  /**
+   * Subscribes a handler to a contract, an event class, a type's name, a pattern (`order.*`, `*`) or several of them; or
+   * several handlers (see `on`) that share one group. Resolves once the broker has really subscribed: nothing published
+   * afterwards is missed. On a bus that is not started yet it resolves at once and begins with `start`.
+   *
+   * @throws ConfigurationError, UnsupportedError: the text says what would be right.
+   */
+  subscribe(handlers: readonly HandlerEntry[], options?: SubscribeOptions): Promise<Subscription>
+  subscribe<const S extends Selector | readonly Selector[]>(
+    selector: S,
+    handler: Handler<MessageFor<S>, ResultFor<S>>,
+    options?: SubscribeOptions,
+  ): Promise<Subscription>
+  async subscribe(what: unknown, second?: unknown, third?: SubscribeOptions): Promise<Subscription> {
+    if (this.closed) throw stoppedError()
+    if (isEntries(what)) return this.groups.subscribe(what, (second ?? {}) as SubscribeOptions, this.running)
+    const entry = { selector: what, handler: second } as HandlerEntry
+    return this.groups.subscribe([entry], third ?? {}, this.running)
+  }
+
+  /** Adds middleware inside of what is there. Takes effect at once, also for subscriptions that exist. */
+  use(...middleware: readonly Middleware[]): this {
+    this.middleware.push(...middleware)
+    this.publisher.compose()
+    this.groups.compose()
+    return this
+  }
+
+  /** Types and patterns that have a handler on this bus. */
+  getRegisteredEventTypes(): readonly string[] {
+    return this.groups.patterns()
+  }
+
+  getBroker(): Broker {
+    return this.broker
+  }
+
+  subscriptions(): readonly SubscriptionStats[] {
+    return this.groups.members().map((member) => member.stats())
+  }
+
+  async metrics(): Promise<BusMetrics> {
+    return { broker: await this.broker.metrics(), subscriptions: this.subscriptions(), requests: this.requests.waiting }
+  }
+
+  /** `down` where the broker cannot be reached or written to. Never rejects. */
+  async health(): Promise<Health> {
+    const { name } = this.broker
+    const subscriptions = this.subscriptions()
+    if (!this.running || this.closed) {
+      const error = this.closed ? 'the bus was stopped' : 'the bus was not started'
+      return { status: 'down', broker: { name, status: 'down', error }, subscriptions }
+    }
+    try {
+      await this.broker.ping()
+      return { status: 'up', broker: { name, status: 'up' }, subscriptions }
+    } catch (error) {
+      return { status: 'down', broker: { name, status: 'down', error: summarize(error).message }, subscriptions }
+    }
+  }
+
+  /**
+   * Resolves when everything published by now, and whatever that caused, has been settled by the groups of this bus:
+   * handled, dead-lettered or skipped; redeliveries are waited for. For tests and orderly ends; a bus under steady load is never idle.
+   *
+   * @throws BrokerError after `timeout` milliseconds (default 30 000), naming what is not settled.
+   */
+  async idle({ timeout = 30_000 }: { readonly timeout?: number } = {}): Promise<void> {
+    const until = Date.now() + timeout
+    for (let pause = 0; ; pause = Math.min(pause + 1, 20)) {
+      await this.batcher.drained()
+      const busy = await this.groups.busy()
+      if (busy.length === 0 && !this.batcher.pending) return
+      if (Date.now() > until) throw new BrokerError(`not idle after ${timeout} ms: ${busy.join('; ')}`)
+      await new Promise((resolve) => setTimeout(resolve, pause))
+    }
+  }
+
+  /**
+   * Stops: hands out nothing more, waits for running handlers (at most `deadline` milliseconds, default `stopDeadline`),
+   * gives back what has not begun, sends what is still to be confirmed, and lets the broker go. Safe to call twice.
+   */
+  stop(options: { readonly deadline?: number } = {}): Promise<void> {
+    this.stopped ??= this.end(options.deadline ?? this.options.stopDeadline ?? 10_000)
+    return this.stopped
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
+
+  private async end(deadline: number): Promise<void> {
+    const until = Date.now() + deadline
+    if (this.started !== undefined) await this.started.catch(() => {})
+    await this.groups.stop(deadline)
+    const left = (): number => Math.max(0, until - Date.now())
+    await Promise.race([this.batcher.drained(), new Promise((resolve) => setTimeout(resolve, left()).unref())])
+    this.closed = true
+    this.requests.close()
+    await this.broker.stop({ deadline: left() })
+  }
+
+  private refuseKind(message: Message, kind: MessageKind, verb: string): void {
+    if (message.kind !== kind) {
+      throw new ConfigurationError(
+        `${verb} takes a ${kind}, and ${message.type} is ${message.kind === 'event' ? 'an event' : `a ${message.kind}`}: ` +
+          `events are published, commands sent, queries requested`,
+      )
+    }
+    if (this.broker.capabilities.multiProcess || this.groups.handles(message)) return
+    throw new ConfigurationError(`${kind} '${message.type}' has no handler on this bus: subscribe one first`)
+  }
+
+  /** Replies come to a topic of this bus alone. */
+  private async listen(): Promise<void> {
+    if (!this.broker.capabilities.broadcast) {
+      throw new UnsupportedError(`broker '${this.broker.name}' cannot carry replies: it has no broadcast subscriptions`)
+    }
+    const topics = [this.replyTopic]
+    const spec = { group: this.replyTopic, topics, broadcast: true, prefetch: 1_000, from: 'latest', onFailure: 'continue' } as const
+    const ack = { ack: true } as const
+    await this.broker.subscribe(spec, async ({ message }) => {
+      try {
+        await this.requests.take(await open(message, undefined, this.codec))
+      } catch (error) {
+        this.logger.warn({ type: message.type, error: summarize(error).message }, 'a reply could not be read')
+      }
+      return ack
+    })
+  }
+
+  private async reply(query: Message, outcome: { data: unknown } | { error: unknown }): Promise<void> {
+    const topic = query.metadata[REPLY_TO]
+    if (topic !== undefined) await this.publisher.one(replyTo(query, outcome), undefined, topic)
+  }
+}
+
+function isMany(message: Message | readonly Message[]): message is readonly Message[] {
+  return Array.isArray(message)
+}
+
+function stoppedError(): BrokerError {
+  return new BrokerError('the bus was stopped; nothing was done')
+}

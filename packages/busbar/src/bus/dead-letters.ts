@@ -1,0 +1,130 @@
+import type { DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterSelection, DeadLetterStore, Page } from '../broker/index.ts'
+import type { Codec } from '../message/codec.ts'
+import type { ContractRegistry } from '../message/contracts.ts'
+import { BusbarError } from '../message/errors.ts'
+import { open } from '../message/inbound.ts'
+import type { EncodedMessage, Message } from '../message/message.ts'
+import { prepare } from '../message/outbound.ts'
+
+/** A dead letter with its message opened, where it can be opened. */
+export interface OpenedDeadLetter extends Omit<DeadLetter, 'message'> {
+  /** As the broker keeps it, with its raw body. */
+  readonly raw: EncodedMessage
+  /** The message; undefined where its bytes or data are what is wrong. */
+  readonly message: Message | undefined
+}
+
+export interface RedriveOptions {
+  /** Gives the data to go on with, in place of the letter's. The id, key and metadata stay. Checked by the contract. */
+  readonly edit?: (message: Message, letter: OpenedDeadLetter) => unknown
+}
+
+/** The messages that were put aside: to look at, to send again to the handler that failed, or to discard. */
+export class DeadLetters {
+  private readonly store: DeadLetterStore
+  private readonly codec: Codec
+  private readonly registry: ContractRegistry
+  private readonly limits: { readonly inProcess: boolean; readonly maxMessageBytes: number }
+
+  constructor(
+    store: DeadLetterStore,
+    codec: Codec,
+    registry: ContractRegistry,
+    limits: { readonly inProcess: boolean; readonly maxMessageBytes: number },
+  ) {
+    this.store = store
+    this.codec = codec
+    this.registry = registry
+    this.limits = limits
+  }
+
+  /** Oldest first. */
+  async list(filter?: DeadLetterFilter, page?: Page): Promise<readonly OpenedDeadLetter[]> {
+    const letters = await this.store.list(filter, page)
+    return Promise.all(letters.map((letter) => this.opened(letter)))
+  }
+
+  async get(id: string): Promise<OpenedDeadLetter | undefined> {
+    const letter = await this.store.get(id)
+    return letter === undefined ? undefined : this.opened(letter)
+  }
+
+  count(filter?: DeadLetterFilter): Promise<number> {
+    return this.store.count(filter)
+  }
+
+  /** Those that failed alike together, the most frequent first. */
+  grouped(filter?: DeadLetterFilter): Promise<readonly DeadLetterGroup[]> {
+    return this.store.summarize(filter)
+  }
+
+  /** Back to the group that failed and to no other, with the same message id and attempts beginning anew. Returns how many. */
+  async redrive(which: DeadLetterSelection | string, options: RedriveOptions = {}): Promise<number> {
+    const selection = typeof which === 'string' ? [which] : which
+    const { edit } = options
+    if (edit === undefined) return this.store.redrive(selection)
+    // An edit may be asynchronous (a schema can be), the store's is not: all are edited before the first is sent.
+    const edited = new Map<string, EncodedMessage>()
+    for (const letter of await this.selected(selection)) edited.set(letter.id, await this.edited(letter, edit))
+    return this.store.redrive([...edited.keys()], (letter) => edited.get(letter.id) ?? letter.message)
+  }
+
+  /** Deletes for good. What is parked behind them goes on. Returns how many. */
+  discard(which: DeadLetterSelection | string): Promise<number> {
+    return this.store.discard(typeof which === 'string' ? [which] : which)
+  }
+
+  private async selected(selection: DeadLetterSelection): Promise<DeadLetter[]> {
+    if (isIds(selection)) {
+      const found = await Promise.all(selection.map((id) => this.store.get(id)))
+      return found.filter((letter) => letter !== undefined)
+    }
+    const letters: DeadLetter[] = []
+    for (let page = await this.store.list(selection); page.length > 0; ) {
+      letters.push(...page)
+      page = await this.store.list(selection, { after: (page.at(-1) as DeadLetter).id })
+    }
+    return letters
+  }
+
+  private async edited(letter: DeadLetter, edit: NonNullable<RedriveOptions['edit']>): Promise<EncodedMessage> {
+    const opened = await this.opened(letter)
+    const definition = this.registry.get(letter.message.type)
+    // A letter whose data is what is wrong still has to be edited: then without its contract.
+    const message = opened.message ?? (await this.openRaw(letter))
+    const data = await edit(message, opened)
+    const version = definition?.version ?? letter.message.version
+    const changed: Message = { ...attributesOf(letter.message), version, data }
+    return prepare(changed, definition, {
+      codec: this.codec,
+      inProcess: this.limits.inProcess,
+      maxBytes: this.limits.maxMessageBytes,
+    })
+  }
+
+  private async openRaw(letter: DeadLetter): Promise<Message> {
+    try {
+      return await open(letter.message, undefined, this.codec)
+    } catch {
+      return { ...attributesOf(letter.message), data: undefined }
+    }
+  }
+
+  private async opened(letter: DeadLetter): Promise<OpenedDeadLetter> {
+    const { message: raw, ...rest } = letter
+    try {
+      return { ...rest, raw, message: await open(raw, this.registry.get(raw.type), this.codec) }
+    } catch (error) {
+      if (error instanceof BusbarError) return { ...rest, raw, message: undefined }
+      throw error
+    }
+  }
+}
+
+function isIds(selection: DeadLetterSelection): selection is readonly string[] {
+  return Array.isArray(selection)
+}
+
+function attributesOf({ body: _body, contentType: _contentType, ...attributes }: EncodedMessage): Omit<EncodedMessage, 'body' | 'contentType'> {
+  return attributes
+}

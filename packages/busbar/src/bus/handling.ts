@@ -1,0 +1,236 @@
+import type { Capabilities, Delivery, Failure, FailureReason, Verdict } from '../broker/index.ts'
+import type { Codec } from '../message/codec.ts'
+import type { Definition } from '../message/contract.ts'
+import type { ContractRegistry } from '../message/contracts.ts'
+import { BusbarError, ValidationError } from '../message/errors.ts'
+import { open } from '../message/inbound.ts'
+import type { Message } from '../message/message.ts'
+import { ambient } from './ambient.ts'
+import { type Clock, wait } from './clock.ts'
+import type { Counters } from './counters.ts'
+import { composeConsume, type Middleware } from './middleware.ts'
+import { summarize } from './redact.ts'
+import { expired } from './requests.ts'
+import { backoff, type RetryPolicy } from './retry-policy.ts'
+import type { Route, Routes } from './routes.ts'
+import { FILTERED, HANDLED, type Outcome, type Publishing, Run, SKIPPED } from './run.ts'
+import { validated } from './validated.ts'
+
+const ACK: Verdict = { ack: true }
+const RELEASE: Verdict = { release: true }
+
+/** A run's process died so often that it is not tried again. */
+export class CrashLoopError extends BusbarError {
+  override readonly name: string = 'CrashLoopError'
+}
+
+export interface HandlingOptions {
+  readonly group: string
+  readonly routes: Routes
+  readonly registry: ContractRegistry
+  readonly codec: Codec
+  readonly policy: RetryPolicy
+  readonly capabilities: Capabilities
+  readonly middleware: readonly Middleware[]
+  readonly clock: Clock
+  readonly counters: Counters
+  readonly bus: Publishing
+  /** Answers a query. Resolves when the answer is confirmed. */
+  readonly reply: (query: Message, outcome: { data: unknown } | { error: unknown }) => Promise<void>
+  /** Told of each dead letter; may store it elsewhere and turn the verdict into an ack. */
+  readonly onDeadLetter: (delivery: Delivery, failure: Failure) => Verdict | Promise<Verdict>
+}
+
+/**
+ * Takes one delivery to its verdict: open, middleware, handler, and what follows a failure (retry here, redelivery by the
+ * broker, dead letter). Never throws and never rejects. Synchronous as long as everything in it is.
+ */
+export class Handling {
+  private readonly options: HandlingOptions
+  private around: ((incoming: Run) => Promise<unknown>) | undefined
+  private readonly stopping = new AbortController()
+
+  constructor(options: HandlingOptions) {
+    this.options = options
+    this.compose()
+  }
+
+  /** Takes up middleware that was added since. */
+  compose(): void {
+    this.around = composeConsume<Run>(this.options.middleware, (run) => this.innermost(run))
+  }
+
+  /** Ends waits between retries: the messages are released, with their attempts. */
+  stop(): void {
+    this.stopping.abort()
+  }
+
+  handle(delivery: Delivery): Verdict | Promise<Verdict> {
+    const { routes, counters, policy, registry, codec } = this.options
+    const { type } = delivery.message
+    const route = routes.find(type)
+    // Middleware may turn a type into another, so only without it can a message be skipped unopened.
+    if (route === undefined && this.around === undefined) {
+      counters.skipped++
+      return ACK
+    }
+    if (delivery.crashes >= policy.crashes) return this.crashed(delivery, route)
+    let opened: Message | Promise<Message>
+    try {
+      opened = open(delivery.message, registry.get(type), codec)
+    } catch (error) {
+      return this.unreadable(delivery, route, error)
+    }
+    if (!(opened instanceof Promise)) return this.first(delivery, opened, route)
+    return opened.then(
+      (message) => this.first(delivery, message, route),
+      (error) => this.unreadable(delivery, route, error),
+    )
+  }
+
+  private first(delivery: Delivery, message: Message, route: Route | undefined): Verdict | Promise<Verdict> {
+    if (message.kind === 'query' && expired(message, this.options.clock.now())) return this.done(SKIPPED)
+    let result: unknown
+    try {
+      result = this.run(delivery, message, route, delivery.attempts + 1)
+    } catch (error) {
+      return this.failed(delivery, message, route, error)
+    }
+    if (!isThenable(result)) return this.done(undefined)
+    return result.then(this.done, (error: unknown) => this.failed(delivery, message, route, error))
+  }
+
+  /** One run. Throws or rejects as the handler does. */
+  private run(delivery: Delivery, message: Message, route: Route | undefined, attempt: number): unknown {
+    const run = new Run(message, attempt, this.options.group, route?.name ?? this.options.group, delivery, this.options.bus)
+    if (this.around !== undefined) return ambient.run(message, this.aroundRun, run)
+    const result = ambient.run(message, (route as Route).handle, message, run)
+    return message.kind === 'query' ? this.answered(message, result) : result
+  }
+
+  /** The same through middleware. Resolves to what became of the message. */
+  private readonly aroundRun = async (run: Run): Promise<Outcome> => {
+    const result = await this.around?.(run)
+    if (run.state.outcome === HANDLED && run.message.kind === 'query') await this.answered(run.message, result)
+    return run.state.outcome
+  }
+
+  private async innermost(run: Run): Promise<unknown> {
+    const { routes, registry } = this.options
+    const route = routes.find(run.message.type)
+    if (route === undefined) {
+      run.state.outcome = SKIPPED
+      return undefined
+    }
+    run.state.outcome = HANDLED
+    const { message } = run
+    const { original } = run.state
+    const changed = message.data !== original.data || message.type !== original.type
+    return route.handle(changed ? await validated(message, registry.get(message.type)) : message, run)
+  }
+
+  private async answered(message: Message, result: unknown): Promise<void> {
+    await this.options.reply(message, { data: await result })
+  }
+
+  private readonly done = (outcome: unknown): Verdict => {
+    if (outcome === FILTERED) this.options.counters.filtered++
+    else if (outcome === SKIPPED) this.options.counters.skipped++
+    else this.options.counters.handled++
+    return ACK
+  }
+
+  /** Retries in this process, holding the line of the key; then redelivery or the dead letters. */
+  private async failed(delivery: Delivery, message: Message, route: Route | undefined, thrown: unknown): Promise<Verdict> {
+    const { policy, counters, clock, capabilities } = this.options
+    const firstFailedAt = delivery.firstFailedAt ?? clock.now()
+    let error = thrown
+    let attempts = delivery.attempts + 1
+    for (let retry = 1; ; retry++) {
+      counters.failed++
+      if (delivery.signal.aborted) return RELEASE
+      if (!policy.retryable(error) || retry > policy.retries) break
+      await delivery.began(attempts)
+      if (!(await wait(clock, backoff(policy, retry), this.stopping.signal))) return RELEASE
+      attempts++
+      counters.retried++
+      try {
+        return this.done(await this.run(delivery, message, route, attempts))
+      } catch (again) {
+        error = again
+      }
+    }
+    if (await this.answerFailed(message, error)) return ACK
+    const after = policy.redeliveries[delivery.redeliveries]
+    if (policy.retryable(error) && after !== undefined && capabilities.redelivery) {
+      counters.redelivered++
+      this.log('warn', delivery, route, error, `attempt ${attempts} failed; redelivery in ${after} ms`)
+      return { redeliver: { after, attempts, firstFailedAt } }
+    }
+    return this.deadLetter(delivery, route, error, 'failed', attempts, firstFailedAt)
+  }
+
+  /** Whoever asks a query waits for it now: the failure is the answer, and nothing comes again later. */
+  private async answerFailed(message: Message, error: unknown): Promise<boolean> {
+    if (message.kind !== 'query') return false
+    try {
+      await this.options.reply(message, { error })
+    } catch (unsent) {
+      this.options.bus.logger.warn({ messageId: message.id, error: summarize(unsent).message }, 'a reply could not be sent')
+    }
+    return true
+  }
+
+  private unreadable(delivery: Delivery, route: Route | undefined, error: unknown): Verdict | Promise<Verdict> {
+    const now = this.options.clock.now()
+    const reason = error instanceof ValidationError ? 'invalid' : 'undecodable'
+    return this.deadLetter(delivery, route, error, reason, delivery.attempts, delivery.firstFailedAt ?? now)
+  }
+
+  private crashed(delivery: Delivery, route: Route | undefined): Verdict | Promise<Verdict> {
+    const error = new CrashLoopError(
+      `the process died ${delivery.crashes} times while this message was being handled; it was not run again`,
+    )
+    const since = delivery.firstFailedAt ?? this.options.clock.now()
+    return this.deadLetter(delivery, route, error, 'crashed', delivery.attempts, since)
+  }
+
+  private deadLetter(
+    delivery: Delivery,
+    route: Route | undefined,
+    error: unknown,
+    reason: FailureReason,
+    attempts: number,
+    firstFailedAt: number,
+  ): Verdict | Promise<Verdict> {
+    this.options.counters.deadLettered++
+    this.log('error', delivery, route, error, `dead-lettered after ${attempts} attempts`)
+    return this.options.onDeadLetter(delivery, {
+      reason,
+      error: summarize(error),
+      handler: route?.name ?? this.options.group,
+      attempts,
+      firstFailedAt,
+      lastFailedAt: this.options.clock.now(),
+    })
+  }
+
+  private log(level: 'warn' | 'error', delivery: Delivery, route: Route | undefined, error: unknown, text: string): void {
+    const { name, message } = summarize(error)
+    this.options.bus.logger[level](
+      {
+        group: this.options.group,
+        handler: route?.name,
+        type: delivery.message.type,
+        messageId: delivery.message.id,
+        position: delivery.position,
+        error: { name, message },
+      },
+      `${delivery.message.type} in group '${this.options.group}': ${text}`,
+    )
+  }
+}
+
+function isThenable(value: unknown): value is Promise<unknown> {
+  return value instanceof Promise || (typeof value === 'object' && value !== null && 'then' in value)
+}

@@ -1,0 +1,177 @@
+import type { Delivery, Verdict } from '../broker/index.ts'
+import type { Priority } from '../message/message.ts'
+import type { Clock } from './clock.ts'
+import { Fifo } from '../broker/fifo.ts'
+
+const LANES = ['low', 'normal', 'high', 'critical'] as const satisfies readonly Priority[]
+
+const RELEASE: Verdict = { release: true }
+
+/** A delivery that waits for its turn. */
+interface Waiting {
+  readonly delivery: Delivery
+  readonly since: number
+  readonly settle: (verdict: Verdict | Promise<Verdict>) => void
+}
+
+/**
+ * Decides which delivery runs when, in one member of a group:
+ *
+ * - of one key one at a time, in the order in which they came (a run lasts until its verdict, so retries hold the line);
+ * - at most `concurrency` at once;
+ * - among those that could begin, the higher priority first. Each `ageing` milliseconds of waiting count as one priority
+ *   more, so nothing starves. Order by key is stronger than priority.
+ */
+export class Lines {
+  /** Deliveries that run now. */
+  running = 0
+  /** Deliveries that wait. */
+  waiting = 0
+
+  private readonly lanes = LANES.map(() => new Fifo<Waiting>())
+  /** Keys that are running or in a lane, with those queued behind (undefined: none). */
+  private readonly keys = new Map<string, Fifo<Waiting> | undefined>()
+  private readonly concurrency: number
+  private readonly ageing: number
+  private readonly clock: Clock
+  private readonly run: (delivery: Delivery) => Verdict | Promise<Verdict>
+  private held = false
+  private closed = false
+  private pumping = false
+
+  constructor(options: {
+    readonly concurrency: number
+    readonly ageing: number
+    readonly clock: Clock
+    readonly run: (delivery: Delivery) => Verdict | Promise<Verdict>
+  }) {
+    this.concurrency = options.concurrency
+    this.ageing = options.ageing
+    this.clock = options.clock
+    this.run = options.run
+  }
+
+  get paused(): boolean {
+    return this.held
+  }
+
+  /** Takes a delivery: runs it at once where it may, else when its turn comes. */
+  push(delivery: Delivery): Verdict | Promise<Verdict> {
+    if (this.closed) return RELEASE
+    const key = delivery.message.key
+    if (this.held || this.running >= this.concurrency || this.waiting > 0 || (key !== undefined && this.keys.has(key))) {
+      return this.enqueue(delivery, key)
+    }
+    const verdict = this.begin(delivery, key)
+    return verdict
+  }
+
+  pause(): void {
+    this.held = true
+  }
+
+  resume(): void {
+    this.held = false
+    this.pump()
+  }
+
+  /** Begins nothing more and releases all that waits. What runs goes on. */
+  close(): void {
+    this.closed = true
+    const waiting = [...this.lanes, ...[...this.keys.values()].filter((line) => line !== undefined)]
+    for (const queue of waiting) {
+      for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
+        this.waiting--
+        item.settle(RELEASE)
+      }
+    }
+  }
+
+  private enqueue(delivery: Delivery, key: string | undefined): Promise<Verdict> {
+    return new Promise((settle) => {
+      this.waiting++
+      const item: Waiting = { delivery, since: this.clock.now(), settle }
+      if (key === undefined || !this.keys.has(key)) {
+        if (key !== undefined) this.keys.set(key, undefined)
+        this.laneOf(delivery).push(item)
+        this.pump()
+        return
+      }
+      let line = this.keys.get(key)
+      if (line === undefined) this.keys.set(key, (line = new Fifo()))
+      line.push(item)
+    })
+  }
+
+  private begin(delivery: Delivery, key: string | undefined): Verdict | Promise<Verdict> {
+    this.running++
+    if (key !== undefined && !this.keys.has(key)) this.keys.set(key, undefined)
+    const verdict = this.run(delivery)
+    if (!(verdict instanceof Promise)) {
+      this.end(key)
+      return verdict
+    }
+    return verdict.then((settled) => {
+      this.end(key)
+      return settled
+    })
+  }
+
+  private end(key: string | undefined): void {
+    this.running--
+    if (key !== undefined) {
+      const next = this.keys.get(key)?.shift()
+      if (next === undefined) this.keys.delete(key)
+      else this.laneOf(next.delivery).push(next)
+    }
+    if (this.waiting > 0) this.pump()
+  }
+
+  private pump(): void {
+    // A run that ends at once comes back here through `end`: the loop that is already on takes it further.
+    if (this.pumping) return
+    this.pumping = true
+    while (this.running < this.concurrency && !this.held && !this.closed) {
+      const next = this.next()
+      if (next === undefined) break
+      this.waiting--
+      next.settle(this.begin(next.delivery, next.delivery.message.key))
+    }
+    this.pumping = false
+  }
+
+  private laneOf(delivery: Delivery): Fifo<Waiting> {
+    const lane = delivery.message.priority === undefined ? 1 : LANES.indexOf(delivery.message.priority)
+    return this.lanes[lane < 0 ? 1 : lane] as Fifo<Waiting>
+  }
+
+  /** Of the lanes' heads the one with the highest priority, aged. */
+  private next(): Waiting | undefined {
+    let best: Fifo<Waiting> | undefined
+    let bestRank = 0
+    for (let level = LANES.length - 1; level >= 0; level--) {
+      const lane = this.lanes[level] as Fifo<Waiting>
+      const head = lane.peek()
+      if (head === undefined) continue
+      if (best === undefined) {
+        best = lane
+        bestRank = -1
+        continue
+      }
+      // Only with two lanes in use is the clock asked.
+      const now = this.clock.now()
+      if (bestRank === -1) bestRank = this.rank(best, now)
+      const rank = level + (now - head.since) / this.ageing
+      if (rank > bestRank) {
+        best = lane
+        bestRank = rank
+      }
+    }
+    return best?.shift()
+  }
+
+  private rank(lane: Fifo<Waiting>, now: number): number {
+    const head = lane.peek() as Waiting
+    return this.lanes.indexOf(lane) + (now - head.since) / this.ageing
+  }
+}

@@ -1,0 +1,27 @@
+/** A logger in the shape of pino: fields first, then the text. Payloads are never logged. */
+export interface Logger {
+  debug(fields: object, text: string): void
+  info(fields: object, text: string): void
+  warn(fields: object, text: string): void
+  error(fields: object, text: string): void
+}
+
+/** Says nothing. */
+export const silentLogger: Logger = {
+  debug() {},
+  info() {},
+  warn() {},
+  error() {},
+}
+
+/** The default: warnings and errors as one JSON line each on standard error, as pino would write them. */
+export const stderrLogger: Logger = {
+  debug() {},
+  info() {},
+  warn: (fields, text) => line('warn', fields, text),
+  error: (fields, text) => line('error', fields, text),
+}
+
+function line(level: string, fields: object, text: string): void {
+  process.stderr.write(`${JSON.stringify({ level, time: Date.now(), ...fields, msg: text })}\n`)
+}

@@ -1,0 +1,89 @@
+import type { Broker, BrokerSubscription, Delivery, SubscriptionSpec, Verdict } from '../broker/index.ts'
+import type { Clock } from './clock.ts'
+import { type Counters, newCounters } from './counters.ts'
+import type { Handling } from './handling.ts'
+import { Lines } from './lines.ts'
+import type { Subscription, SubscriptionStats } from './types.ts'
+
+export interface MemberOptions {
+  readonly spec: SubscriptionSpec
+  readonly handler: string
+  readonly concurrency: number
+  readonly ageing: number
+  readonly clock: Clock
+  readonly stopDeadline: number
+  readonly handling: (counters: Counters) => Handling
+  readonly onGone: (member: Member) => void
+}
+
+/** One member of a group in this process: a subscription of the broker, its lines, and the handling of each delivery. */
+export class Member implements Subscription {
+  readonly spec: SubscriptionSpec
+  private readonly options: MemberOptions
+  private readonly counters = newCounters()
+  private readonly handling: Handling
+  private readonly lines: Lines
+  private subscription: BrokerSubscription | undefined
+  private stopped: Promise<void> | undefined
+
+  constructor(options: MemberOptions) {
+    this.options = options
+    this.spec = options.spec
+    const handling = (this.handling = options.handling(this.counters))
+    this.lines = new Lines({
+      concurrency: options.concurrency,
+      ageing: options.ageing,
+      clock: options.clock,
+      run: (delivery) => handling.handle(delivery),
+    })
+  }
+
+  /** Takes up middleware that was added since. */
+  compose(): void {
+    this.handling.compose()
+  }
+
+  get group(): string {
+    return this.spec.group
+  }
+
+  /** Resolves once the broker has really subscribed. */
+  async start(broker: Broker): Promise<void> {
+    this.subscription = await broker.subscribe(this.spec, (delivery: Delivery): Verdict | Promise<Verdict> =>
+      this.lines.push(delivery),
+    )
+  }
+
+  unsubscribe(options?: { readonly deadline?: number }): Promise<void> {
+    this.stopped ??= this.stop(options?.deadline ?? this.options.stopDeadline)
+    return this.stopped
+  }
+
+  private async stop(deadline: number): Promise<void> {
+    // First no more from the broker, then give back what has not begun, so that nothing takes its place.
+    const stopped = this.subscription?.stop({ deadline })
+    this.lines.close()
+    this.handling.stop()
+    await stopped
+    this.options.onGone(this)
+  }
+
+  pause(): void {
+    this.lines.pause()
+  }
+
+  resume(): void {
+    this.lines.resume()
+  }
+
+  stats(): SubscriptionStats {
+    return {
+      group: this.spec.group,
+      handler: this.options.handler,
+      ...this.counters,
+      running: this.lines.running,
+      waiting: this.lines.waiting,
+      paused: this.lines.paused,
+    }
+  }
+}

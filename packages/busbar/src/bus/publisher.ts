@@ -1,0 +1,176 @@
+import { type Broker, type Outgoing, UnsupportedError } from '../broker/index.ts'
+import type { Codec } from '../message/codec.ts'
+import { type Definition, definitionOfMessage } from '../message/contract.ts'
+import type { ContractRegistry } from '../message/contracts.ts'
+import { Envelope } from '../message/envelope.ts'
+import { ConfigurationError } from '../message/errors.ts'
+import type { EncodedMessage, Message, MessageKind, Metadata } from '../message/message.ts'
+import { prepare } from '../message/outbound.ts'
+import { ambient, INHERITED } from './ambient.ts'
+import type { Batcher } from './batcher.ts'
+import type { Clock } from './clock.ts'
+import { Gate } from './gate.ts'
+import { composePublish, type Middleware } from './middleware.ts'
+import type { PublishOptions } from './types.ts'
+
+export interface PublisherOptions {
+  readonly broker: Broker
+  readonly batcher: Batcher
+  readonly registry: ContractRegistry
+  readonly codec: Codec
+  readonly clock: Clock
+  readonly source: string
+  readonly strict: boolean
+  readonly topics: Readonly<Record<MessageKind, string>>
+  readonly middleware: readonly Middleware[]
+}
+
+/** Where a message that has passed the middleware goes: alone to the batcher, or to the gate of its call. */
+interface Passage {
+  readonly options: PublishOptions | undefined
+  readonly topic: string | undefined
+  readonly gate: Gate | undefined
+  readonly index: number
+}
+
+/** The publishing side: enrich, middleware, validate, encode, and into the batch. */
+export class Publisher {
+  private readonly options: PublisherOptions
+  private around: ((message: Message, passage: Passage) => Promise<void>) | undefined
+  private readonly prepareOptions
+
+  constructor(options: PublisherOptions) {
+    this.options = options
+    this.compose()
+    const { inProcess, maxMessageBytes } = options.broker.capabilities
+    this.prepareOptions = { codec: options.codec, inProcess, maxBytes: maxMessageBytes }
+  }
+
+  /** Takes up middleware that was added since. */
+  compose(): void {
+    const { middleware } = this.options
+    this.around = composePublish<Passage>(middleware, (message, passage) => this.innermost(message, passage))
+  }
+
+  /** @param topic Overrides the contract's (replies have topics of their own). */
+  one(message: Message, options?: PublishOptions, topic?: string): Promise<void> {
+    try {
+      this.check(options)
+      const caused = this.caused(message, options)
+      if (this.around !== undefined) return this.around(caused, { options, topic, gate: undefined, index: 0 })
+      const outgoing = this.outgoing(caused, options, topic)
+      if (outgoing instanceof Promise) return outgoing.then((ready) => this.options.batcher.add([ready]))
+      return this.options.batcher.add([outgoing])
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /** All or, where one of them is refused before sending, none. */
+  async many(messages: readonly Message[], options?: PublishOptions): Promise<void> {
+    this.check(options)
+    const caused = messages.map((message) => this.caused(message, options))
+    const { around } = this
+    if (around === undefined) {
+      const outgoing: Outgoing[] = []
+      for (const message of caused) {
+        const ready = this.outgoing(message, options, undefined)
+        outgoing.push(ready instanceof Promise ? await ready : ready)
+      }
+      return this.options.batcher.add(outgoing)
+    }
+    const gate = new Gate(caused.length, (outgoing) => this.options.batcher.add(outgoing))
+    return gate.pass((index) => around(caused[index] as Message, { options, topic: undefined, gate, index }))
+  }
+
+  /** After the last middleware: what leaves is validated as it now is. */
+  private async innermost(message: Message, { options, topic, gate, index }: Passage): Promise<void> {
+    const outgoing = await this.outgoing(message, options, topic)
+    return gate === undefined ? this.options.batcher.add([outgoing]) : gate.arrive(index, outgoing)
+  }
+
+  private check(options: PublishOptions | undefined): void {
+    if (options === undefined || (options.delay === undefined && options.at === undefined)) return
+    const { broker } = this.options
+    if (!broker.capabilities.delay) {
+      throw new UnsupportedError(
+        `broker '${broker.name}' cannot delay a message: publish without 'delay' and 'at', or use a broker that can`,
+      )
+    }
+    if (options.delay !== undefined && options.at !== undefined) {
+      throw new ConfigurationError(`publish was given both 'delay' and 'at': give one of them`)
+    }
+    if (options.delay !== undefined && !(options.delay >= 0 && Number.isFinite(options.delay))) {
+      throw new ConfigurationError(`'delay' must be 0 or more milliseconds, not ${options.delay}`)
+    }
+    if (options.at !== undefined && Number.isNaN(options.at.getTime())) {
+      throw new ConfigurationError(`'at' must be a valid Date`)
+    }
+  }
+
+  private deliverAt(options: PublishOptions | undefined): number | undefined {
+    if (options?.at !== undefined) return options.at.getTime()
+    return options?.delay === undefined ? undefined : this.options.clock.now() + options.delay
+  }
+
+  /** Source, correlation and causation: what a message is given because of where it is published. */
+  private caused(message: Message, options: PublishOptions | undefined): Message {
+    if (typeof message?.type !== 'string' || typeof message.id !== 'string') {
+      throw new ConfigurationError('publish was given something that is no message: make one with contract.create(data)')
+    }
+    const definition = this.definitionOf(message)
+    const cause = ambient.getStore()
+    const metadata = cause === undefined ? message.metadata : inherit(message, cause)
+    const caused = new Envelope(message, message.data, definition) as { -readonly [K in keyof Message]: Message[K] }
+    caused.metadata = metadata
+    if (caused.source === '') caused.source = this.options.source
+    if (options?.priority !== undefined) caused.priority = options.priority
+    return caused
+  }
+
+  private definitionOf(message: Message): Definition | undefined {
+    const own = definitionOfMessage(message)
+    if (own !== undefined) {
+      this.options.registry.learn(own)
+      return own
+    }
+    const definition = this.options.registry.get(message.type)
+    if (definition === undefined && this.options.strict) {
+      throw new ConfigurationError(
+        `'${message.type}' has no contract and the bus is strict: declare it with event(), command() or query()`,
+      )
+    }
+    return definition
+  }
+
+  private outgoing(
+    message: Message,
+    options: PublishOptions | undefined,
+    topic: string | undefined,
+  ): Outgoing | Promise<Outgoing> {
+    const definition = this.definitionOf(message)
+    const to = topic ?? definition?.topic ?? this.options.topics[message.kind]
+    const encoded = prepare(message, definition, this.prepareOptions)
+    const deliverAt = this.deliverAt(options)
+    if (encoded instanceof Promise) return encoded.then((ready) => address(to, ready, deliverAt))
+    return address(to, encoded, deliverAt)
+  }
+}
+
+function address(topic: string, message: EncodedMessage, deliverAt: number | undefined): Outgoing {
+  return deliverAt === undefined ? { topic, message } : { topic, message, deliverAt }
+}
+
+/** Explicit metadata wins; a correlation id that is the message's own id was not given. */
+function inherit(message: Message, cause: Message): Metadata {
+  const { metadata } = message
+  const inherited: Record<string, string | undefined> = {}
+  for (const name of INHERITED) if (cause.metadata[name] !== undefined) inherited[name] = cause.metadata[name]
+  const given = metadata.correlationId !== message.id
+  return {
+    ...inherited,
+    causationId: cause.id,
+    ...metadata,
+    correlationId: given ? metadata.correlationId : cause.metadata.correlationId,
+  }
+}

@@ -1,0 +1,258 @@
+import {
+  type Broker,
+  BrokerError,
+  type BrokerMetrics,
+  type BrokerSubscription,
+  type Capabilities,
+  type DeadLetter,
+  type Deliver,
+  type Failure,
+  type GroupMetrics,
+  type Outgoing,
+  type SubscriptionSpec,
+  UnsupportedError,
+} from '../broker/index.ts'
+import { letterId, MemoryDeadLetters } from './dead-letters.ts'
+import { Entry } from './entry.ts'
+import { add, type GroupHost, MemoryGroup } from './group.ts'
+import { MemoryMember } from './member.ts'
+
+export interface MemoryBrokerOptions {
+  readonly clock?: {
+    now(): number
+    schedule(ms: number, callback: () => void): () => void
+  }
+  /** Largest body in bytes, estimated by the codec. Default 8 MiB. */
+  readonly maxMessageBytes?: number
+}
+
+const realClock = {
+  now: Date.now,
+  schedule(ms: number, callback: () => void): () => void {
+    const timer = setTimeout(callback, ms)
+    return () => clearTimeout(timer)
+  },
+}
+
+/**
+ * Carries messages within one process: nothing survives it. For tests, for modules of one program, and as the local
+ * part of a hybrid. A group keeps what it was sent while it has no member, without bound, until `deleteGroup`.
+ */
+export class MemoryBroker implements Broker {
+  readonly name = 'memory'
+  readonly capabilities: Capabilities
+  readonly deadLetters: MemoryDeadLetters
+  private readonly clock
+  private readonly groups = new Map<string, MemoryGroup>()
+  /** Who gets what is published to a topic: groups and broadcast members. */
+  private readonly readers = new Map<string, Set<MemoryGroup>>()
+  private readonly members = new Set<MemoryMember>()
+  private readonly timers = new Set<() => void>()
+  private readonly delayed = new Map<string, number>()
+  private sequence = 0
+  private stopped = false
+  private readonly host: GroupHost = {
+    later: (ms, callback) => this.later(ms, callback),
+    putAside: (group, entry, failure) => this.putAside(group, entry, failure),
+  }
+
+  constructor(options: MemoryBrokerOptions = {}) {
+    this.clock = options.clock ?? realClock
+    this.capabilities = {
+      inProcess: true,
+      durable: false,
+      multiProcess: false,
+      groups: true,
+      broadcast: true,
+      order: 'key',
+      delivery: 'at-least-once',
+      redelivery: true,
+      countsCrashes: false,
+      delay: true,
+      priority: 'window',
+      replay: false,
+      park: true,
+      deadLetters: true,
+      maxMessageBytes: options.maxMessageBytes ?? 8 * 1024 * 1024,
+    }
+    this.deadLetters = new MemoryDeadLetters({
+      redrive: (letter) => this.redrive(letter),
+      discarded: (letter) => this.groups.get(letter.group)?.passOn(letter.message.key),
+      parked: () => this.parked(),
+    })
+  }
+
+  async start(): Promise<void> {
+    this.refuseStopped()
+  }
+
+  publish(batch: readonly Outgoing[]): Promise<void> {
+    if (this.stopped) return Promise.reject(stoppedError())
+    for (const outgoing of batch) {
+      if (outgoing.deliverAt === undefined) this.spread(outgoing)
+      else this.delay(outgoing, outgoing.deliverAt)
+    }
+    return Promise.resolve()
+  }
+
+  async subscribe(spec: SubscriptionSpec, deliver: Deliver): Promise<BrokerSubscription> {
+    this.refuseStopped()
+    if (spec.from === 'earliest') throw new UnsupportedError(`broker 'memory' keeps no history: subscribe from 'latest'`)
+    const group = spec.broadcast ? new MemoryGroup(spec.group, this.host, spec.onFailure) : this.group(spec)
+    for (const topic of spec.topics) {
+      group.topics.add(topic)
+      const readers = this.readers.get(topic)
+      if (readers === undefined) this.readers.set(topic, new Set([group]))
+      else readers.add(group)
+    }
+    const member = new MemoryMember(group, spec, deliver, () => {
+      this.members.delete(member)
+      if (spec.broadcast) this.unlist(group)
+    })
+    this.members.add(member)
+    group.join(member)
+    return member
+  }
+
+  async deleteGroup(name: string): Promise<void> {
+    const group = this.groups.get(name)
+    if (group === undefined) return
+    if (group.members.length > 0) throw new BrokerError(`group '${name}' has ${group.members.length} members: stop them first`)
+    this.groups.delete(name)
+    this.unlist(group)
+  }
+
+  async metrics(): Promise<BrokerMetrics> {
+    const topics = new Set([...this.readers.keys(), ...this.delayed.keys()])
+    return {
+      topics: [...topics].map((topic) => ({ topic, depth: this.depth(topic), delayed: this.delayed.get(topic) ?? 0 })),
+      groups: [...this.groups.values()].flatMap((group) => [...group.topics].map((topic) => this.groupMetrics(group, topic))),
+    }
+  }
+
+  async ping(): Promise<void> {
+    this.refuseStopped()
+  }
+
+  async stop(options: { readonly deadline?: number } = {}): Promise<void> {
+    await Promise.all([...this.members].map((member) => member.stop(options)))
+    this.stopped = true
+    for (const cancel of this.timers) cancel()
+    this.timers.clear()
+  }
+
+  private group(spec: SubscriptionSpec): MemoryGroup {
+    const known = this.groups.get(spec.group)
+    if (known !== undefined) return known
+    const group = new MemoryGroup(spec.group, this.host, spec.onFailure)
+    this.groups.set(spec.group, group)
+    return group
+  }
+
+  private unlist(group: MemoryGroup): void {
+    for (const topic of group.topics) {
+      const readers = this.readers.get(topic)
+      readers?.delete(group)
+      if (readers?.size === 0) this.readers.delete(topic)
+    }
+  }
+
+  private spread(outgoing: Outgoing): void {
+    const sequence = ++this.sequence
+    if (outgoing.group !== undefined) {
+      this.groups.get(outgoing.group)?.accept(new Entry(outgoing, sequence))
+      return
+    }
+    const readers = this.readers.get(outgoing.topic)
+    if (readers === undefined) return
+    for (const group of readers) group.accept(new Entry(outgoing, sequence))
+  }
+
+  private delay(outgoing: Outgoing, at: number): void {
+    add(this.delayed, outgoing.topic, 1)
+    this.later(at - this.clock.now(), () => {
+      // A timer can fire a moment early against the clock that `at` was read from: never early.
+      if (this.clock.now() < at) {
+        add(this.delayed, outgoing.topic, -1)
+        this.delay(outgoing, at)
+        return
+      }
+      add(this.delayed, outgoing.topic, -1)
+      this.spread(outgoing)
+    })
+  }
+
+  private later(ms: number, callback: () => void): void {
+    const cancel = this.clock.schedule(Math.max(0, Math.ceil(ms)), () => {
+      this.timers.delete(cancel)
+      if (!this.stopped) callback()
+    })
+    this.timers.add(cancel)
+  }
+
+  private putAside(group: MemoryGroup, entry: Entry, failure: Failure): void {
+    const { message, topic, sequence, redeliveries } = entry
+    this.deadLetters.add({ group: group.name, topic, position: String(sequence), message, failure, redeliveries })
+  }
+
+  private redrive({ group: name, topic, message }: DeadLetter): void {
+    const group = this.groups.get(name)
+    if (group === undefined) throw new BrokerError(`group '${name}' does not exist any more: subscribe it, then redrive`)
+    const entry = new Entry({ topic, message }, ++this.sequence)
+    add(group.lag, topic, 1)
+    group.bringBack(entry, 0)
+  }
+
+  private *parked(): Iterable<DeadLetter> {
+    for (const group of this.groups.values()) {
+      for (const { message, topic, sequence } of group.parkedKeys?.parked() ?? []) {
+        const since = message.time.getTime()
+        yield {
+          id: letterId(group.name, message.id),
+          group: group.name,
+          topic,
+          position: String(sequence),
+          message,
+          redeliveries: 0,
+          failure: {
+            reason: 'parked',
+            error: { name: 'Parked', message: `waits behind a failed message with key '${message.key}'` },
+            handler: group.name,
+            attempts: 0,
+            firstFailedAt: since,
+            lastFailedAt: since,
+          },
+        }
+      }
+    }
+  }
+
+  private depth(topic: string): number {
+    let deepest = 0
+    for (const group of this.readers.get(topic) ?? []) deepest = Math.max(deepest, group.lag.get(topic) ?? 0)
+    return deepest
+  }
+
+  private groupMetrics(group: MemoryGroup, topic: string): GroupMetrics {
+    let parked = 0
+    for (const entry of group.parkedKeys?.parked() ?? []) if (entry.topic === topic) parked++
+    const inFlight = group.members.flatMap((member) => member.inFlight).filter((delivery) => delivery.topic === topic)
+    return {
+      group: group.name,
+      topic,
+      lag: (group.lag.get(topic) ?? 0) - parked,
+      inFlight: inFlight.length,
+      redelivering: group.redelivering.get(topic) ?? 0,
+      parked,
+      dead: this.deadLetters.countOf(group.name, topic),
+    }
+  }
+
+  private refuseStopped(): void {
+    if (this.stopped) throw stoppedError()
+  }
+}
+
+function stoppedError(): BrokerError {
+  return new BrokerError('the memory broker was stopped')
+}

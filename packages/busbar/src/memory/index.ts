@@ -1,0 +1,1 @@
+export { MemoryBroker, type MemoryBrokerOptions } from './broker.ts'
