@@ -1,3 +1,5 @@
+import { MessageTooLargeError } from './errors.ts'
+
 /** What turns data into a body and back. It never loses anything silently: it carries a value exactly, or refuses it. */
 export interface Codec {
   /** Media type of what it writes. */
@@ -19,3 +21,12 @@ export interface CodecLimits {
 
 export const DEFAULT_MAX_BYTES = 8 * 1024 * 1024
 export const DEFAULT_MAX_DEPTH = 64
+
+/** Raised on writing; on reading the same limit gives a DecodeError. */
+export function tooLarge(size: number | undefined, limit: number): MessageTooLargeError {
+  const bytes = size === undefined ? `more than ${limit} bytes` : `${size} bytes`
+  return new MessageTooLargeError(
+    `the data has ${bytes}, and the codec writes at most ${limit}: ` +
+      'send a reference to the data instead, or raise maxBytes of the codec',
+  )
+}

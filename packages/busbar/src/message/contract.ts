@@ -4,15 +4,16 @@
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { CreateOptions } from './create-options.ts'
-import { upcastWith } from './definition.ts'
-import type { Definition, Upcasters } from './definition.ts'
-import { definitionOfClass, DomainEvent } from './domain-event.ts'
+import { define } from './definition.ts'
+import type { Definition, Derive } from './definition.ts'
+import { definitionOfClass, definitionOfInstance, DomainEvent } from './domain-event.ts'
 import type { DomainEventClass } from './domain-event.ts'
 import { createEnvelope, Envelope } from './envelope.ts'
 import { ConfigurationError } from './errors.ts'
 import type { Message, MessageKind, Metadata, Priority } from './message.ts'
-import { typed, validatorOf } from './schema.ts'
+import { typed } from './schema.ts'
 import type { Schema } from './schema.ts'
+import type { Upcasters } from './upcast.ts'
 
 /** A message whose kind and type are known. */
 export interface TypedMessage<Kind extends MessageKind, Type extends string, D> extends Message<D> {
@@ -27,8 +28,8 @@ export interface Contract<Kind extends MessageKind, Type extends string, In, Out
   /** Version of the data's schema, 1 or more. */
   readonly version: number
   readonly schema: Schema<In, Out>
-  readonly topic?: string
-  readonly priority?: Priority
+  readonly topic: string | undefined
+  readonly priority: Priority | undefined
   /** A new message, with a new id. The data is not checked and not copied here: `publish` does both. */
   create(data: In, metadata?: Partial<Metadata>, options?: CreateOptions): TypedMessage<Kind, Type, In>
   /** Whether a message that a handler was given is one of this contract. */
@@ -41,6 +42,13 @@ export type EventContract<Type extends string = string, In = unknown, Out = In> 
 /** Sent, to exactly one handler. Named in the imperative. */
 export type CommandContract<Type extends string = string, In = unknown, Out = In> = Contract<'command', Type, In, Out>
 
+declare const ANSWER: unique symbol
+
+/** A query as it was created. Knows, for the compiler alone, the type of its answer. */
+export interface QueryMessage<Type extends string, D, Answer> extends TypedMessage<'query', Type, D> {
+  readonly [ANSWER]?: Answer
+}
+
 /** Asked of one handler, which answers. `AnswerIn` is what the handler returns, `AnswerOut` what the asker gets. */
 export interface QueryContract<
   Type extends string = string,
@@ -50,6 +58,7 @@ export interface QueryContract<
   AnswerOut = AnswerIn,
 > extends Contract<'query', Type, In, Out> {
   readonly answer: Schema<AnswerIn, AnswerOut>
+  create(data: In, metadata?: Partial<Metadata>, options?: CreateOptions): QueryMessage<Type, In, AnswerOut>
 }
 
 export interface ContractOptions<In> {
@@ -149,14 +158,15 @@ export function definitionOf(like: ContractLike): Definition {
   if (known !== undefined) return known
   if (typeof like === 'function') return definitionOfClass(like)
   throw new ConfigurationError(
-    'Not a contract: make one with event(), command() or query(), or a class that extends DomainEvent',
+    'this is no contract: make one with event(), command() or query(), or a class that extends DomainEvent',
   )
 }
 
 /** The definition that a message was made from, where it still knows: a copy made with spread does not. */
 export function definitionOfMessage(message: Message): Definition | undefined {
-  if (message instanceof DomainEvent) return definitionOfClass(message.constructor as DomainEventClass)
-  return Envelope.definitionOf(message)
+  const linked = Envelope.definitionOf(message)
+  if (linked !== undefined) return linked
+  return message instanceof DomainEvent ? definitionOfInstance(message) : undefined
 }
 
 function contract<Kind extends MessageKind, Type extends string, I, O>(
@@ -166,29 +176,22 @@ function contract<Kind extends MessageKind, Type extends string, I, O>(
   options: ContractOptions<I> = {},
   answer?: Schema,
 ): Contract<Kind, Type, I, O> {
-  const { version = 1, upcast = {}, personal = [] } = options
-  const validate = validatorOf(schema)
-  const validateAnswer = validatorOf(answer)
-  const definition: Definition = {
+  const definition = define({
+    ...options,
     kind,
     type,
-    version,
-    personal,
-    upcast: (data, from) => upcastWith(upcast, type, version, data, from),
-    ...(validate !== undefined && { schema, validate }),
-    ...(validateAnswer !== undefined && { answer: validateAnswer }),
-    ...(options.topic !== undefined && { topic: options.topic }),
-    ...(options.priority !== undefined && { priority: options.priority }),
-    ...(options.key !== undefined && { keyOf: options.key as (data: unknown) => string | undefined }),
-    ...(options.subject !== undefined && { subjectOf: options.subject as (data: unknown) => string | undefined }),
-  }
+    schema: schema as Schema,
+    answer,
+    key: options.key as Derive | undefined,
+    subject: options.subject as Derive | undefined,
+  })
   const made: Contract<Kind, Type, I, O> = {
     kind,
     type,
-    version,
+    version: definition.version,
     schema,
-    ...(options.topic !== undefined && { topic: options.topic }),
-    ...(options.priority !== undefined && { priority: options.priority }),
+    topic: options.topic,
+    priority: options.priority,
     create: (data, metadata, attributes) =>
       createEnvelope(definition, data, metadata, attributes) as TypedMessage<Kind, Type, I>,
     is: (message): message is TypedMessage<Kind, Type, O> => message.type === type && message.kind === kind,

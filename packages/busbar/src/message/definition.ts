@@ -1,63 +1,97 @@
-import { ValidationError } from './errors.ts'
+import { reviverOf } from './dates.ts'
+import { ConfigurationError } from './errors.ts'
 import type { Message, MessageKind, Priority } from './message.ts'
+import { checks, validatorOf } from './schema.ts'
 import type { Schema, Validate } from './schema.ts'
+import { checkUpcasters, upcast } from './upcast.ts'
+import type { Upcasters } from './upcast.ts'
 
 /** A contract or event class as the engine uses it: one shape for all of them, without their types. */
 export interface Definition {
   readonly kind: MessageKind
   readonly type: string
   readonly version: number
-  readonly topic?: string
-  readonly priority?: Priority
+  readonly topic?: string | undefined
+  readonly priority?: Priority | undefined
   /** Dot paths of personal data, to be masked wherever people look. */
   readonly personal: readonly string[]
-  /** The schema itself; absent where nothing is checked. */
-  readonly schema?: Schema
-  /** Absent where nothing is checked (`typed()`). */
-  readonly validate?: Validate
-  /** The same for the answer to a query. */
-  readonly answer?: Validate
+  /** For data at publish. Absent where nothing is checked (`typed()`). */
+  readonly validate?: Validate | undefined
+  /** For data off a wire: the same, and ISO-8601 strings become Dates where the schema wants Dates. */
+  readonly read?: Validate | undefined
+  /** The same as `read` for the answer to a query. */
+  readonly answer?: Validate | undefined
   /**
    * Brings data of an older version up to this one.
    * @throws ValidationError when the version is newer, or when no upcaster leads from it.
    */
   upcast(data: unknown, from: number): unknown
   /** Makes an instance of its class of a message, where the contract is a class. */
-  readonly hydrate?: (message: Message) => Message
-  readonly keyOf?: (data: unknown) => string | undefined
-  readonly subjectOf?: (data: unknown) => string | undefined
+  readonly hydrate?: ((message: Message) => Message) | undefined
+  readonly keyOf?: Derive | undefined
+  readonly subjectOf?: Derive | undefined
 }
 
-/** Takes data of one version to the next one. Annotate the parameter with the old shape. */
-export type Upcaster = { upcast(data: unknown): unknown }['upcast']
+/** What is taken from the data, if anything. Parameters may be narrower than `unknown`. */
+export type Derive = { derive(data: unknown): string | undefined }['derive']
 
-/** Upcasters by the version that they take; each leads to the next version. */
-export type Upcasters = Readonly<Record<number, Upcaster>>
-
-/** Runs the upcasters one after the other, from the message's version to the contract's. */
-export function upcastWith(upcasters: Upcasters, type: string, version: number, data: unknown, from: number): unknown {
-  if (from > version) {
-    throw new ValidationError(type, from, [
-      { path: '', message: `this program knows versions up to ${version} only; update it` },
-    ])
-  }
-  let current = data
-  for (let at = from; at < version; at++) current = step(upcasters[at], type, at, current)
-  return current
+/** What a definition is made from. */
+export interface Declaration {
+  readonly kind: MessageKind
+  readonly type: string
+  readonly version?: number | undefined
+  readonly schema?: Schema | undefined
+  readonly answer?: Schema | undefined
+  readonly topic?: string | undefined
+  readonly priority?: Priority | undefined
+  readonly personal?: readonly string[] | undefined
+  readonly upcast?: Upcasters | undefined
+  readonly key?: Derive | undefined
+  readonly subject?: Derive | undefined
+  readonly hydrate?: Definition['hydrate']
 }
 
-function step(upcaster: Upcaster | undefined, type: string, from: number, data: unknown): unknown {
-  if (upcaster === undefined) {
-    throw new ValidationError(type, from, [
-      { path: '', message: `no upcaster from version ${from}; add one to the contract` },
-    ])
+/** @throws ConfigurationError when the type, version or upcasters make no sense. */
+export function define(declaration: Declaration): Definition {
+  const {
+    kind,
+    type,
+    version = 1,
+    schema,
+    answer,
+    topic,
+    priority,
+    personal = [],
+    upcast: upcasters = {},
+  } = declaration
+  checkType(type)
+  if (!Number.isSafeInteger(version) || version < 1) {
+    throw new ConfigurationError(`${type} has version ${version}: a version is a whole number, 1 or more`)
   }
-  try {
-    return upcaster(data)
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new ValidationError(type, from, [
-      { path: '', message: `the upcaster from version ${from} failed: ${reason}` },
-    ])
+  if (topic === '') throw new ConfigurationError(`${type} has an empty topic: name one, or leave it out`)
+  checkUpcasters(upcasters, type, version)
+  return {
+    kind,
+    type,
+    version,
+    topic,
+    priority,
+    personal,
+    validate: checks(schema) ? validatorOf(schema) : undefined,
+    read: checks(schema) ? reviverOf(schema) : undefined,
+    answer: checks(answer) ? reviverOf(answer) : undefined,
+    upcast: (data, from) => upcast(upcasters, type, version, data, from),
+    hydrate: declaration.hydrate,
+    keyOf: declaration.key,
+    subjectOf: declaration.subject,
   }
+}
+
+/** A star would make it a pattern; what cannot be seen cannot be typed by whoever subscribes to it. */
+function checkType(type: unknown): void {
+  if (typeof type === 'string' && /^[^\s*\p{C}]{1,200}$/u.test(type)) return
+  throw new ConfigurationError(
+    `${JSON.stringify(type)} is no name for a message: use 1 to 200 characters without spaces and stars, ` +
+      `for example 'OrderPlaced' or 'order.placed'`,
+  )
 }

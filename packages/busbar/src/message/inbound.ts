@@ -21,8 +21,8 @@ export function open(
   const data = read(encoded, codec)
   if (definition === undefined) return new Envelope(encoded, data, undefined)
   const current = encoded.version === definition.version ? data : definition.upcast(data, encoded.version)
-  if (definition.validate === undefined) return finish(encoded, definition, { data: current })
-  const outcome = definition.validate(current)
+  if (definition.read === undefined) return finish(encoded, definition, { data: current })
+  const outcome = definition.read(current)
   if (outcome instanceof Promise) return outcome.then((settled) => finish(encoded, definition, settled))
   return finish(encoded, definition, outcome)
 }

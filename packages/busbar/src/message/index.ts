@@ -16,9 +16,9 @@ export type {
 } from './contract.ts'
 export { ContractRegistry, matchesPattern } from './contracts.ts'
 export type { CreateOptions } from './create-options.ts'
-export type { Definition, Upcaster, Upcasters } from './definition.ts'
+export type { Definition } from './definition.ts'
 export { DomainEvent } from './domain-event.ts'
-export type { DomainEventClass } from './domain-event.ts'
+export type { DomainEventClass, DomainEventStatics } from './domain-event.ts'
 export {
   BusbarError,
   ConfigurationError,
@@ -31,10 +31,12 @@ export {
 export type { ValidationIssue } from './errors.ts'
 export type { Codec, CodecLimits } from './codec.ts'
 export { JsonCodec } from './json-codec.ts'
+export { RichJsonCodec } from './rich-codec.ts'
 export { EventPriority, Snapshot } from './message.ts'
 export type { Attributes, Body, EncodedMessage, Message, MessageKind, Metadata, Priority } from './message.ts'
 export { open } from './inbound.ts'
 export { prepare } from './outbound.ts'
 export type { PrepareOptions } from './outbound.ts'
 export type { Outcome, Schema, Validate } from './schema.ts'
+export type { Upcaster, Upcasters } from './upcast.ts'
 export { uuidv7 } from './uuid.ts'

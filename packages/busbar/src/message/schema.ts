@@ -1,5 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { ValidationIssue } from './errors.ts'
+import { keyPath } from './path.ts'
 
 /** Any Standard Schema: Zod, Valibot, ArkType and others. `In` is what it takes, `Out` what it makes of it. */
 export type Schema<In = unknown, Out = In> = StandardSchemaV1<In, Out>
@@ -24,9 +25,13 @@ export function typed<T>(): Schema<T> {
   return unchecked as Schema<T>
 }
 
-/** The check that a schema stands for; `undefined` for `typed()`, which checks nothing. */
-export function validatorOf(schema: Schema | undefined): Validate | undefined {
-  if (schema === undefined || schema === unchecked) return undefined
+/** Whether there is anything to check: not for `typed()`. */
+export function checks(schema: Schema | undefined): schema is Schema {
+  return schema !== undefined && schema !== unchecked
+}
+
+/** The check that a schema stands for. */
+export function validatorOf(schema: Schema): Validate {
   const standard = schema['~standard']
   return (data) => {
     const result = standard.validate(data)
@@ -34,27 +39,15 @@ export function validatorOf(schema: Schema | undefined): Validate | undefined {
   }
 }
 
-function outcomeOf(result: StandardSchemaV1.Result<unknown>): Outcome {
-  if (result.issues === undefined) return { data: result.value }
-  return { issues: result.issues.map((issue) => ({ message: issue.message, path: pathText(keysOf(issue)) })) }
+export function outcomeOf(result: StandardSchemaV1.Result<unknown>): Outcome {
+  return result.issues === undefined ? { data: result.value } : { issues: result.issues.map(issueOf) }
+}
+
+export function issueOf(issue: StandardSchemaV1.Issue): ValidationIssue {
+  return { message: issue.message, path: keyPath(keysOf(issue)) }
 }
 
 /** The keys that lead to the offending value. */
 export function keysOf(issue: StandardSchemaV1.Issue): readonly PropertyKey[] {
   return (issue.path ?? []).map((step) => (typeof step === 'object' ? step.key : step))
-}
-
-/** Keys as people write them: `items[2].price`, `headers["x y"]`. */
-export function pathText(keys: readonly PropertyKey[]): string {
-  let text = ''
-  for (const key of keys) text = childPath(text, key)
-  return text
-}
-
-/** The path of one step further down. */
-export function childPath(parent: string, key: PropertyKey): string {
-  if (typeof key === 'number' || (typeof key === 'string' && /^\d+$/.test(key))) return `${parent}[${key}]`
-  const name = String(key)
-  if (!/^[\p{L}_$][\p{L}\p{N}_$-]*$/u.test(name)) return `${parent}[${JSON.stringify(name)}]`
-  return parent === '' ? name : `${parent}.${name}`
 }
