@@ -1,15 +1,18 @@
 import type { Codec } from './codec.ts'
+import { BYTES, codecFor } from './content-type.ts'
 import type { Definition } from './definition.ts'
 import { Envelope } from './envelope.ts'
 import { ValidationError } from './errors.ts'
 import { Snapshot } from './message.ts'
-import type { EncodedMessage, Message } from './message.ts'
+import type { Attributes, EncodedMessage, Message } from './message.ts'
 import type { Outcome } from './schema.ts'
 
 /**
  * Makes a message of what a broker delivered: decoded, brought to the contract's version, validated (the schema's
- * output is the data) and, for event classes, made an instance. Each call gives a copy of its own.
- * Synchronous wherever the schema is.
+ * output is the data, with Dates where it wants them) and, for event classes, made an instance. Every call gives data
+ * of its own, so that no handler sees what another one changed. Synchronous wherever the schema is.
+ *
+ * Without a contract the data is passed through as decoded.
  *
  * @throws DecodeError when the body cannot be read, ValidationError when the data does not fit the contract.
  */
@@ -20,21 +23,36 @@ export function open(
 ): Message | Promise<Message> {
   const data = read(encoded, codec)
   if (definition === undefined) return new Envelope(encoded, data, undefined)
-  const current = encoded.version === definition.version ? data : definition.upcast(data, encoded.version)
-  if (definition.read === undefined) return finish(encoded, definition, { data: current })
-  const outcome = definition.read(current)
-  if (outcome instanceof Promise) return outcome.then((settled) => finish(encoded, definition, settled))
-  return finish(encoded, definition, outcome)
+  if (encoded.version === definition.version) return validated(encoded, definition, data)
+  const current = definition.upcast(data, encoded.version)
+  return validated(new Envelope({ ...encoded, version: definition.version }, undefined, undefined), definition, current)
 }
 
 function read({ body, contentType }: EncodedMessage, codec: Codec): unknown {
-  const value = body instanceof Snapshot ? body.value : body
-  if (contentType === 'application/octet-stream' && value instanceof Uint8Array) return Uint8Array.from(value)
-  return body instanceof Snapshot ? codec.snapshot(body.value) : codec.decode(body)
+  if (contentType === BYTES) return bytesOf(body)
+  const own = contentType === codec.contentType ? codec : codecFor(contentType, codec)
+  return body instanceof Snapshot ? own.snapshot(body.value) : own.decode(body)
 }
 
-function finish(encoded: EncodedMessage, definition: Definition, outcome: Outcome): Message {
-  if ('issues' in outcome) throw new ValidationError(encoded.type, encoded.version, outcome.issues)
-  const message = new Envelope({ ...encoded, version: definition.version }, outcome.data, definition)
-  return definition.hydrate === undefined ? message : definition.hydrate(message)
+/** A copy, as an ordinary `Uint8Array` whatever the broker's client gave. */
+function bytesOf(body: EncodedMessage['body']): Uint8Array {
+  const bytes = body instanceof Snapshot ? body.value : body
+  return typeof bytes === 'string' ? new TextEncoder().encode(bytes) : Uint8Array.from(bytes as Uint8Array)
+}
+
+function validated(attributes: Attributes, definition: Definition, data: unknown): Message | Promise<Message> {
+  if (definition.read === undefined) return message(attributes, definition, data)
+  const outcome = definition.read(data)
+  if (outcome instanceof Promise) return outcome.then((settled) => accepted(attributes, definition, settled))
+  return accepted(attributes, definition, outcome)
+}
+
+function accepted(attributes: Attributes, definition: Definition, outcome: Outcome): Message {
+  if ('issues' in outcome) throw new ValidationError(attributes.type, attributes.version, outcome.issues)
+  return message(attributes, definition, outcome.data)
+}
+
+function message(attributes: Attributes, definition: Definition, data: unknown): Message {
+  const made = new Envelope(attributes, data, definition)
+  return definition.hydrate === undefined ? made : definition.hydrate(made)
 }

@@ -1,6 +1,7 @@
 import type { Codec } from './codec.ts'
+import { BYTES } from './content-type.ts'
 import type { Definition } from './definition.ts'
-import { MessageTooLargeError, ValidationError } from './errors.ts'
+import { EncodeError, MessageTooLargeError, ValidationError } from './errors.ts'
 import { Snapshot } from './message.ts'
 import type { Body, EncodedMessage, Message } from './message.ts'
 import type { Outcome } from './schema.ts'
@@ -43,16 +44,27 @@ function refuseIssues(message: Message, outcome: Outcome): void {
   if ('issues' in outcome) throw new ValidationError(message.type, message.version, outcome.issues)
 }
 
-function encode(message: Message, { codec, inProcess, maxBytes }: PrepareOptions): EncodedMessage {
-  const { data } = message
-  if (data instanceof Uint8Array) {
-    refuseSize(message, data.byteLength, maxBytes)
-    const bytes = Uint8Array.from(data)
-    return encoded(message, 'application/octet-stream', inProcess ? new Snapshot(bytes) : bytes)
+function encode(message: Message, options: PrepareOptions): EncodedMessage {
+  try {
+    return message.data instanceof Uint8Array ? bytes(message, message.data, options) : written(message, options)
+  } catch (error) {
+    if (!(error instanceof EncodeError)) throw error
+    throw new EncodeError(`${message.type} cannot be sent: ${error.message}`, error.path)
   }
-  if (inProcess) return encoded(message, codec.contentType, new Snapshot(codec.snapshot(data)))
-  const body = codec.encode(data)
-  refuseSize(message, typeof body === 'string' ? Buffer.byteLength(body) : body.byteLength, maxBytes)
+}
+
+function bytes(message: Message, data: Uint8Array, { inProcess, maxBytes }: PrepareOptions): EncodedMessage {
+  refuseSize(message, data.byteLength, maxBytes)
+  const copy = Uint8Array.from(data)
+  return encoded(message, BYTES, inProcess ? new Snapshot(copy) : copy)
+}
+
+function written(message: Message, { codec, inProcess, maxBytes }: PrepareOptions): EncodedMessage {
+  if (inProcess) return encoded(message, codec.contentType, new Snapshot(codec.snapshot(message.data)))
+  const body = codec.encode(message.data)
+  // No text has more than three bytes a character, so a short one need not be measured.
+  if (typeof body !== 'string') refuseSize(message, body.byteLength, maxBytes)
+  else if (body.length * 3 > maxBytes) refuseSize(message, Buffer.byteLength(body), maxBytes)
   return encoded(message, codec.contentType, body)
 }
 
@@ -65,21 +77,19 @@ function refuseSize(message: Message, size: number, limit: number): void {
 }
 
 function encoded(message: Message, contentType: string, body: Body): EncodedMessage {
-  const { id, type, kind, source, subject, key, time, version, revision, priority, metadata } = message
-  const made: { -readonly [K in keyof EncodedMessage]: EncodedMessage[K] } = {
-    id,
-    type,
-    kind,
-    source,
-    time,
-    version,
-    metadata,
+  return {
+    id: message.id,
+    type: message.type,
+    kind: message.kind,
+    source: message.source,
+    subject: message.subject,
+    key: message.key,
+    time: message.time,
+    version: message.version,
+    revision: message.revision,
+    priority: message.priority,
+    metadata: message.metadata,
     contentType,
     body,
   }
-  if (subject !== undefined) made.subject = subject
-  if (key !== undefined) made.key = key
-  if (revision !== undefined) made.revision = revision
-  if (priority !== undefined) made.priority = priority
-  return made
 }

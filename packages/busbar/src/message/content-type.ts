@@ -1,0 +1,26 @@
+import type { Codec } from './codec.ts'
+import { DecodeError } from './errors.ts'
+import { JsonCodec } from './json-codec.ts'
+
+/** Data that is bytes as a whole is its own body. */
+export const BYTES = 'application/octet-stream'
+
+const plainJson = new JsonCodec()
+
+/**
+ * What reads a body of this type: the bus's codec if it wrote it, JSON for every JSON type (as other writers name it).
+ * @throws DecodeError for any other type.
+ */
+export function codecFor(contentType: string, codec: Codec): Codec {
+  if (contentType === codec.contentType) return codec
+  const [media = '', ...parameters] = contentType.toLowerCase().split(';')
+  const profiled = parameters.some((parameter) => parameter.trim().startsWith('profile='))
+  const name = media.trim()
+  if (!profiled && (name === '' || name === 'application/json' || name === 'text/json' || name.endsWith('+json'))) {
+    return codec instanceof JsonCodec ? codec : plainJson
+  }
+  throw new DecodeError(
+    `the body is of type ${JSON.stringify(contentType.slice(0, 100))}, and the bus's codec reads ${codec.contentType}: ` +
+      'give the bus the codec that the publisher uses',
+  )
+}
