@@ -1,0 +1,263 @@
+import assert from 'node:assert/strict'
+import { existsSync, writeFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { message, numbered, numberOf } from '../messages.ts'
+import type { Check } from '../types.ts'
+import { ack, redeliver } from '../verdicts.ts'
+
+/** Processes that die, and what must not die with them. All children are really started and really killed. */
+export const crashChecks: readonly Check[] = [
+  {
+    name: 'a consumer killed with -9 in its handler: the message comes again',
+    needs: (c) => c.multiProcess && c.durable && c.delivery === 'at-least-once',
+    async run(ctx) {
+      const { lease } = ctx.options
+      const [broker, child] = await Promise.all([ctx.broker({ lease }), ctx.child({ lease })])
+      await child.subscribe(ctx.spec(), [{ then: { do: 'hold' } }])
+      const one = message({ key: 'k' })
+      await broker.publish(ctx.batch(one))
+      await child.reported('began', one.id)
+      const seen = await ctx.collect(broker)
+      await child.kill()
+      await seen.receivedAll([one.id])
+    },
+  },
+  {
+    name: 'a consumer killed between its effect and the ack: the message comes again with the attempt counted',
+    needs: (c) => c.multiProcess && c.durable && c.countsCrashes,
+    async run(ctx) {
+      const { lease } = ctx.options
+      const broker = await ctx.broker({ lease })
+      const one = message({ key: 'k' })
+      const child = await ctx.child({ lease })
+      // The effect is the report; the process dies before its verdict.
+      await child.subscribe(ctx.spec(), [{ then: { do: 'kill' } }])
+      await broker.publish(ctx.batch(one))
+      await child.ended()
+      assert.equal(child.of('began', one.id).length, 1)
+      const seen = await ctx.collect(broker)
+      await seen.receivedAll([one.id])
+      const { attempts, crashes } = seen.deliveries[0] ?? { attempts: 0, crashes: 0 }
+      assert.ok(attempts >= 1, `the attempt was not counted: ${attempts}`)
+      assert.ok(crashes <= attempts, `${crashes} crashes of ${attempts} attempts`)
+    },
+  },
+  {
+    name: 'after kill -9 at most prefetch settled messages come again, and none is lost',
+    needs: (c) => c.multiProcess && c.durable && c.delivery === 'at-least-once',
+    async run(ctx) {
+      const { lease } = ctx.options
+      const [broker, child] = await Promise.all([ctx.broker({ lease }), ctx.child({ lease })])
+      const sent = numbered(ctx.topic, 200, 10)
+      const fatal = sent[120]?.message.id ?? ''
+      await child.subscribe(ctx.spec({ prefetch: 5 }), [{ when: { ids: [fatal] }, then: { do: 'kill' } }])
+      await broker.publish(sent)
+      await child.ended()
+      const settled = new Set(child.of('ended').map(({ id }) => id))
+      const seen = await ctx.collect(broker)
+      await seen.receivedAll(sent.map((one) => one.message.id).filter((id) => !settled.has(id)))
+      const again = seen.ids.filter((id) => settled.has(id))
+      assert.ok(again.length <= 5, `${again.length} settled messages came again with prefetch 5`)
+    },
+  },
+  {
+    name: 'a publisher killed with -9 while it awaits confirmations: no confirmed message is lost',
+    needs: (c) => c.multiProcess && c.durable && c.replay,
+    async run(ctx) {
+      const publisher = await ctx.child()
+      await publisher.publishOn(ctx.topic, 8)
+      await ctx.eventually(() => publisher.confirmed.length >= 300, '300 confirmations')
+      await publisher.kill()
+      const seen = await ctx.collect(await ctx.broker(), { from: 'earliest', prefetch: 100 })
+      await seen.receivedAll(publisher.confirmed)
+      for (const lane of new Set(seen.deliveries.map(({ message: { key } }) => key))) {
+        const numbers = seen.deliveries.filter(({ message: { key } }) => key === lane).map(numberOf)
+        assert.deepEqual(
+          numbers,
+          numbers.map((_, n) => n),
+          `${String(lane)} has a gap or is out of order`,
+        )
+      }
+    },
+  },
+  {
+    name: 'publish resolves only when confirmed: another process can read it at once, with the publisher killed',
+    needs: (c) => c.multiProcess && c.durable && c.replay,
+    async run(ctx) {
+      const [publisher, broker] = await Promise.all([ctx.child(), ctx.broker()])
+      const sent = numbered(ctx.topic, 20, 2)
+      await publisher.publish(sent)
+      await publisher.kill()
+      const seen = await ctx.collect(broker, { from: 'earliest' })
+      await seen.receivedAll(sent.map((one) => one.message.id))
+    },
+  },
+  {
+    name: 'when all processes are killed at once nothing confirmed is lost',
+    needs: (c) => c.multiProcess && c.durable && c.delivery === 'at-least-once',
+    heavy: true,
+    async run(ctx) {
+      const { lease } = ctx.options
+      const children = await Promise.all([ctx.child({ lease }), ctx.child({ lease }), ctx.child({ lease })])
+      await Promise.all(
+        children.map((child) => child.subscribe(ctx.spec({ prefetch: 5 }), [{ slow: 2, then: { do: 'ack' } }])),
+      )
+      const [publisher] = children
+      await publisher?.publishOn(ctx.topic, 4)
+      await ctx.eventually(() => (publisher?.confirmed.length ?? 0) >= 200, '200 confirmations')
+      await Promise.all(children.map((child) => child.kill()))
+      const settled = new Set(children.flatMap((child) => child.of('ended').map(({ id }) => id)))
+      const rest = (publisher?.confirmed ?? []).filter((id) => !settled.has(id))
+      const seen = await ctx.collect(await ctx.broker({ lease }), { prefetch: 100 })
+      await seen.receivedAll(rest)
+    },
+  },
+  {
+    name: 'attempts never decrease, whatever process gets the message next',
+    needs: (c) => c.multiProcess && c.durable && c.redelivery && c.countsCrashes,
+    heavy: true,
+    async run(ctx) {
+      const { lease } = ctx.options
+      const broker = await ctx.broker({ lease })
+      const one = message({ key: 'k' })
+      const attempts: number[] = []
+      await (await ctx.collect(broker, {}, () => ack)).stop()
+      await broker.publish(ctx.batch(one))
+      for (const then of [
+        { do: 'redeliver', after: 0 },
+        { do: 'kill' },
+        { do: 'redeliver', after: 0 },
+        { do: 'kill' },
+      ] as const) {
+        const child = await ctx.child({ lease })
+        // It gives the message back once and hangs then, or dies.
+        const tries = attempts.length
+        await child.subscribe(ctx.spec(), [{ then: then.do === 'kill' ? then : { ...then, after: 50 } }])
+        const { attempts: begun } = await child.reported('began', one.id)
+        attempts.push(begun)
+        assert.ok(begun >= tries, `${begun} attempts known after ${tries} runs`)
+        if (then.do === 'kill') await child.ended()
+        else await child.reported('ended', one.id)
+        if (then.do === 'redeliver') await child.unsubscribe()
+        for (const report of child.of('began', one.id).slice(1)) attempts.push(report.attempts)
+      }
+      const seen = await ctx.collect(broker)
+      await seen.receivedAll([one.id])
+      attempts.push(seen.deliveries[0]?.attempts ?? -1)
+      assert.deepEqual(
+        attempts,
+        attempts.toSorted((a, b) => a - b),
+        `attempts: ${attempts.join(', ')}`,
+      )
+      assert.ok((attempts.at(-1) ?? 0) >= 4, `attempts: ${attempts.join(', ')}`)
+    },
+  },
+  {
+    name: 'crashes are counted with the message, so that a message that kills its process can be put aside',
+    needs: (c) => c.multiProcess && c.durable && c.countsCrashes,
+    heavy: true,
+    async run(ctx) {
+      const lease = ctx.options.lease / 2
+      const broker = await ctx.broker({ lease })
+      await (await ctx.collect(broker)).stop()
+      const fatal = message({ key: 'k' })
+      await broker.publish(ctx.batch(fatal))
+      for (let death = 0; death < 3; death++) {
+        const child = await ctx.child({ lease })
+        await child.subscribe(ctx.spec(), [{ then: { do: 'kill' } }])
+        await child.ended()
+      }
+      const seen = await ctx.collect(broker)
+      await seen.receivedAll([fatal.id])
+      // The first death may leave open whether the run had begun: then the message is a suspect and counted from there on.
+      assert.ok((seen.deliveries[0]?.crashes ?? 0) >= 2, `crashes: ${seen.deliveries[0]?.crashes} after 3 deaths`)
+      assert.ok((seen.deliveries[0]?.attempts ?? 0) >= 3, `attempts: ${seen.deliveries[0]?.attempts} after 3 deaths`)
+    },
+  },
+  {
+    name: 'runs told with began are counted after kill -9',
+    needs: (c) => c.multiProcess && c.durable && c.countsCrashes,
+    async run(ctx) {
+      const { lease } = ctx.options
+      const broker = await ctx.broker({ lease })
+      const one = message({ key: 'k' })
+      const child = await ctx.child({ lease })
+      await child.subscribe(ctx.spec(), [{ then: { do: 'hold' }, began: 3 }])
+      await broker.publish(ctx.batch(one))
+      await child.reported('retrying', one.id)
+      await child.kill()
+      const seen = await ctx.collect(broker)
+      await seen.receivedAll([one.id])
+      assert.ok((seen.deliveries[0]?.attempts ?? 0) >= 3, `attempts: ${seen.deliveries[0]?.attempts} after 3 runs`)
+    },
+  },
+  {
+    name: 'a handler longer than its lease keeps the message and is not run twice at once',
+    needs: (c) => c.multiProcess && c.delivery === 'at-least-once',
+    async run(ctx) {
+      const { lease } = ctx.options
+      const [broker, child] = await Promise.all([ctx.broker({ lease }), ctx.child({ lease })])
+      await child.subscribe(ctx.spec(), [{ when: { body: 'slow' }, slow: lease * 2.5, then: { do: 'ack' } }])
+      const slow = message({ key: 'k', body: 'slow' })
+      await broker.publish(ctx.batch(slow))
+      await child.reported('began', slow.id)
+      const other = await ctx.collect(broker)
+      await child.reported('ended', slow.id)
+      const marker = message({ key: 'k' })
+      await broker.publish(ctx.batch(marker))
+      await ctx.eventually(
+        () => other.of(marker.id).length + child.of('ended', marker.id).length > 0,
+        'the next message of the key',
+      )
+      assert.equal(child.of('aborted').length, 0, 'the lease was lost while the handler ran')
+      assert.equal(other.of(slow.id).length + child.of('began', slow.id).length, 1, 'the message was handled twice')
+    },
+  },
+  {
+    name: 'a verdict that comes after the lease was lost does no harm, and its signal is aborted',
+    needs: (c) => c.multiProcess && c.durable && c.deadLetters && c.countsCrashes,
+    async run(ctx) {
+      const { lease } = ctx.options
+      const [broker, child] = await Promise.all([ctx.broker({ lease }), ctx.child({ lease })])
+      const until = join(tmpdir(), `busbar-conformance-${ctx.namespace}.flag`)
+      ctx.onEnd(() => rmSync(until, { force: true }))
+      const one = message({ key: 'k' })
+      await child.subscribe(ctx.spec(), [
+        { when: { ids: [one.id] }, then: { do: 'block', until, verdict: 'deadLetter' } },
+      ])
+      await broker.publish(ctx.batch(one))
+      await child.reported('began', one.id)
+      const other = await ctx.collect(broker)
+      await other.receivedAll([one.id])
+      assert.equal(existsSync(until), false)
+      writeFileSync(until, '')
+      await child.reported('ended', one.id)
+      await child.reported('aborted', one.id)
+      await child.stop()
+      await other.fence(ctx.topic, ['k'])
+      assert.equal(await broker.deadLetters.count({ group: ctx.group }), 0, 'the late verdict made a dead letter')
+      assert.equal(other.of(one.id).length, 1, 'the late verdict brought the message back')
+    },
+  },
+  {
+    name: 'a redelivery outlives kill -9 of the process that asked for it',
+    needs: (c) => c.multiProcess && c.durable && c.redelivery,
+    async run(ctx) {
+      const { lease } = ctx.options
+      const [broker, child] = await Promise.all([ctx.broker({ lease }), ctx.child({ lease })])
+      const [one, marker] = [message({ key: 'k' }), message({ key: 'marker' })]
+      await child.subscribe(ctx.spec(), [{ when: { ids: [one.id] }, then: { do: 'redeliver', after: 1_000 } }])
+      await broker.publish(ctx.batch(one, marker))
+      await child.reported('ended', one.id)
+      const redelivering = async (): Promise<number | undefined> =>
+        (await broker.metrics()).groups.find(({ group }) => group === ctx.group)?.redelivering
+      await ctx.eventually(async () => (await redelivering()) === 1, 'the redelivery to be stored')
+      await child.kill()
+      const seen = await ctx.collect(broker, {}, (delivery) => (delivery.redeliveries < 2 ? redeliver(delivery) : ack))
+      await seen.receivedAll([one.id])
+      assert.ok((seen.of(one.id)[0]?.redeliveries ?? 0) >= 1)
+      assert.ok((seen.of(one.id)[0]?.attempts ?? 0) >= 1)
+    },
+  },
+]

@@ -1,0 +1,230 @@
+/**
+ * A process that makes a target's broker and does as its parent says (see `script.ts`): the other end of `ChildProcess`.
+ * Ends by itself when its parent is gone.
+ */
+import { existsSync } from 'node:fs'
+import type { Broker, BrokerSubscription, Delivery, Failure, Verdict } from '../../broker/index.ts'
+import { EventBus } from '../../bus/index.ts'
+import type { Subscription } from '../../bus/index.ts'
+import { message } from './messages.ts'
+import type { Call, Command, FromChild, Report, Rule, Step } from './script.ts'
+import type { TargetModule } from './types.ts'
+import { Gate, sleep } from './waiting.ts'
+
+const members = new Map<string, { stop(deadline: number | undefined): Promise<void> }>()
+const counts = new Map<string, number>()
+const hold = new Gate()
+let broker: Broker | undefined
+let bus: EventBus | undefined
+
+process.on('message', (call: Call) => void answer(call))
+process.on('disconnect', () => process.exit(0))
+
+async function answer({ call, command }: Call): Promise<void> {
+  try {
+    await tell({ reply: call, value: await obey(command) })
+  } catch (error) {
+    const { name, message: text } = error as Error
+    await tell({ reply: call, error: { name, message: text } })
+  }
+}
+
+function obey(command: Command): unknown {
+  switch (command.do) {
+    case 'start':
+      return start(command)
+    case 'subscribe':
+      return subscribe(command)
+    case 'handle':
+      return handle(command)
+    case 'unsubscribe':
+      return members.get(command.member)?.stop(command.deadline)
+    case 'publish':
+      return theBroker().publish(command.batch)
+    case 'publishOn':
+      for (let lane = 0; lane < command.lanes; lane++) void publishOn(command.topic, `lane${lane}`)
+      return undefined
+    case 'open':
+      return hold.open()
+    case 'count':
+      return counts.get(command.member) ?? 0
+    case 'heap':
+      globalThis.gc?.()
+      return process.memoryUsage().heapUsed
+    case 'resources':
+      return process.getActiveResourcesInfo()
+    case 'stop':
+      return stop(command.deadline)
+  }
+}
+
+async function start({ module, options }: Extract<Command, { do: 'start' }>): Promise<void> {
+  const target = (await import(module)) as TargetModule
+  broker = await target.createBroker(options)
+  await broker.start()
+}
+
+async function subscribe({ member, spec, rules, quiet }: Extract<Command, { do: 'subscribe' }>): Promise<void> {
+  const deliver = (delivery: Delivery): Verdict | Promise<Verdict> => {
+    counts.set(member, (counts.get(member) ?? 0) + 1)
+    const rule = rules.find((one) => matches(one, delivery, delivery.attempts))
+    return quiet ? follow(rule, delivery) : reported(member, delivery, rule)
+  }
+  const subscription: BrokerSubscription = await theBroker().subscribe(spec, deliver)
+  members.set(member, { stop: (deadline) => subscription.stop(deadline === undefined ? undefined : { deadline }) })
+}
+
+async function reported(member: string, delivery: Delivery, rule: Rule | undefined): Promise<Verdict> {
+  delivery.signal.addEventListener('abort', () => void report('aborted', member, delivery))
+  await report('began', member, delivery)
+  if (rule?.began !== undefined) {
+    await delivery.began(rule.began)
+    await report('retrying', member, delivery)
+  }
+  const verdict = await follow(rule, delivery)
+  await report('ended', member, delivery)
+  return verdict
+}
+
+function report(what: Report['what'], member: string, delivery: Delivery): Promise<void> {
+  const { attempts, redeliveries, crashes } = delivery
+  const { id, key, body } = delivery.message
+  const text = typeof body === 'string' ? body.slice(0, 100) : ''
+  return tell({
+    report: { what, member, id, key, body: text, attempts, redeliveries, crashes, at: machineTime(), pid: process.pid },
+  })
+}
+
+function follow(rule: Rule | undefined, delivery: Delivery): Verdict | Promise<Verdict> {
+  if (rule === undefined) return { ack: true }
+  if (rule.slow !== undefined) return sleep(rule.slow).then(() => step(rule.then, delivery))
+  return step(rule.then, delivery)
+}
+
+function step(then: Step, delivery: Delivery): Verdict | Promise<Verdict> {
+  switch (then.do) {
+    case 'ack':
+      return { ack: true }
+    case 'hold':
+      return hold.opened.then(() => ({ ack: true }))
+    case 'kill':
+      return die()
+    case 'block':
+      while (!existsSync(then.until)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
+      return then.verdict === 'ack' ? { ack: true } : { deadLetter: failure(delivery) }
+    case 'redeliver': {
+      const firstFailedAt = delivery.firstFailedAt ?? Date.now()
+      return { redeliver: { after: then.after, attempts: delivery.attempts + 1, firstFailedAt } }
+    }
+    case 'deadLetter':
+      return { deadLetter: failure(delivery) }
+    case 'release':
+      return { release: true }
+    case 'throw':
+      throw new Error('the script says so')
+  }
+}
+
+function failure(delivery: Delivery): Failure {
+  const now = Date.now()
+  const error = { name: 'Error', message: 'the script says so' }
+  const firstFailedAt = delivery.firstFailedAt ?? now
+  return {
+    reason: 'failed',
+    error,
+    handler: 'script',
+    attempts: delivery.attempts + 1,
+    firstFailedAt,
+    lastFailedAt: now,
+  }
+}
+
+/** Subscribes a handler on a bus over the broker. */
+async function handle({ member, topic, options, retry, rules }: Extract<Command, { do: 'handle' }>): Promise<void> {
+  bus ??= await startedBus(topic)
+  const handler = async (
+    body: { readonly id: string; readonly key?: string | undefined; readonly data: unknown },
+    context: {
+      readonly attempt: number
+    },
+  ): Promise<void> => {
+    const text = JSON.stringify(body.data)
+    const attempts = context.attempt - 1
+    const seen = {
+      id: body.id,
+      key: body.key,
+      body: text,
+      attempts,
+      redeliveries: 0,
+      crashes: 0,
+      pid: process.pid,
+      member,
+    }
+    const seenMessage = { message: { id: body.id, key: body.key, body: text } }
+    const rule = rules.find((one) => matches(one, seenMessage, attempts))
+    await tell({ report: { ...seen, what: 'began', at: machineTime() } })
+    if (rule?.slow !== undefined) await sleep(rule.slow)
+    if (rule?.then.do === 'throw') throw new Error('the script says so')
+    if (rule?.then.do === 'kill') await die()
+    if (rule?.then.do === 'hold') await hold.opened
+    await tell({ report: { ...seen, what: 'ended', at: machineTime() } })
+  }
+  const subscription: Subscription = await bus.subscribe('*', handler, { ...options, topic, retry })
+  members.set(member, {
+    stop: (deadline) => subscription.unsubscribe(deadline === undefined ? undefined : { deadline }),
+  })
+}
+
+async function startedBus(topic: string): Promise<EventBus> {
+  const made = new EventBus(theBroker(), { source: 'conformance', topics: { event: topic } })
+  await made.start()
+  return made
+}
+
+async function publishOn(topic: string, key: string): Promise<void> {
+  for (let n = 0; ; n++) {
+    const one = message({ key, body: String(n) })
+    await theBroker().publish([{ topic, message: one }])
+    await tell({ confirmed: one.id })
+  }
+}
+
+async function stop(deadline: number | undefined): Promise<void> {
+  const options = deadline === undefined ? undefined : { deadline }
+  await bus?.stop(options)
+  await broker?.stop(options)
+}
+
+function matches(
+  { when, attemptsBelow }: Rule,
+  { message: { id, key, body } }: { message: { id: string; key?: string | undefined; body: unknown } },
+  attempts: number,
+): boolean {
+  if (attemptsBelow !== undefined && attempts >= attemptsBelow) return false
+  if (when?.ids !== undefined && !when.ids.includes(id)) return false
+  if (when?.key !== undefined && when.key !== key) return false
+  return when?.body === undefined || when.body === body
+}
+
+/** As `kill -9` does: nothing is flushed, nothing is released. */
+function die(): Promise<never> {
+  process.kill(process.pid, 'SIGKILL')
+  return new Promise<never>(() => undefined)
+}
+
+function machineTime(): number {
+  return Number(process.hrtime.bigint()) / 1e6
+}
+
+function theBroker(): Broker {
+  if (broker === undefined) throw new Error('start comes first')
+  return broker
+}
+
+/** Resolves when the parent has it, so that a kill right afterwards cannot unsay it. */
+function tell(what: FromChild): Promise<void> {
+  return new Promise((resolve) => {
+    if (!process.connected) return resolve()
+    process.send?.(what, undefined, {}, () => resolve())
+  })
+}
