@@ -1,15 +1,73 @@
-import { type Broker } from './broker/index.ts'
-import { type BusOptions, EventBus } from './bus/index.ts'
-import { MemoryBroker, type MemoryBrokerOptions } from './memory/index.ts'
+import type { Broker } from './broker/index.ts'
+import { EventBus, silentLogger } from './bus/index.ts'
+import { type BrokerConfig, type BusConfig, brokerSettings, busOptions, type Environment } from './config/config.ts'
+import { MemoryBroker } from './memory/index.ts'
 import { ConfigurationError } from './message/errors.ts'
 import type { SqliteBrokerOptions } from './sqlite/index.ts'
 
-/** Which broker, and its own settings under its own name. */
-export type BrokerConfig =
-  | { readonly type: 'memory'; readonly memory?: MemoryBrokerOptions }
-  | { readonly type: 'sqlite'; readonly sqlite: SqliteBrokerOptions }
+/**
+ * Makes a bus and starts it.
+ *
+ * @param target A URL (`memory:`, `sqlite:orders.db`) or a configuration; default: the environment (`BUSBAR_URL` …).
+ * @param options Further settings, where `target` is a URL.
+ * @throws ConfigurationError naming the field and what would be right; BrokerError where the broker cannot be reached.
+ *
+ * @example
+ * await using bus = await createEventBus('sqlite:orders.db', { source: 'orders' })
+ */
+export async function createEventBus(
+  target?: string | BusConfig,
+  options: Omit<BusConfig, 'broker'> = {},
+): Promise<EventBus> {
+  const config = typeof target === 'string' ? { ...options, broker: target } : { ...target, ...options }
+  return EventBusFactory.createAndStart(config)
+}
 
-/** Settings of a bus as data, so that changing the broker is changing configuration. */
-export interface BusConfig extends BusOptions {
-  readonly broker: BrokerConfig | string
+/** Makes buses of configurations. The environment fills in what a configuration leaves out. */
+export const EventBusFactory = {
+  /** A bus that is not started: subscribe what there is, then `start()`. */
+  async create(config: BusConfig = {}, env: Environment = process.env): Promise<EventBus> {
+    const { broker, ...options } = busOptions(config, env)
+    return new EventBus(await brokerOf(broker, env), options)
+  },
+
+  async createAndStart(config: BusConfig = {}, env: Environment = process.env): Promise<EventBus> {
+    const bus = await EventBusFactory.create(config, env)
+    try {
+      await bus.start()
+    } catch (error) {
+      await bus.stop().catch(() => {})
+      throw error
+    }
+    return bus
+  },
+
+  /** A started bus in memory, that says nothing and retries at once. See also `createTestEventBus` in busbar/testing. */
+  async createForTesting(config: Omit<BusConfig, 'broker'> = {}): Promise<EventBus> {
+    const retry = { minDelay: 0, maxDelay: 0, redeliveries: [0], ...config.retry }
+    return EventBusFactory.createAndStart({ logger: silentLogger, ...config, retry, broker: 'memory:' }, {})
+  },
+} as const
+
+async function brokerOf(given: string | BrokerConfig | Broker | undefined, env: Environment): Promise<Broker> {
+  if (given === undefined) {
+    throw new ConfigurationError(
+      `no broker was named: give a URL such as 'memory:' or 'sqlite:orders.db', or set BUSBAR_URL`,
+    )
+  }
+  if (isBroker(given)) return given
+  const { type, settings } = brokerSettings(given, env)
+  switch (type) {
+    case 'memory':
+      return new MemoryBroker(settings)
+    case 'sqlite': {
+      // Loaded when asked for: whoever uses another broker needs nothing of this one.
+      const { SqliteBroker } = await import('./sqlite/index.ts')
+      return new SqliteBroker(settings as unknown as SqliteBrokerOptions)
+    }
+  }
+}
+
+function isBroker(given: string | BrokerConfig | Broker): given is Broker {
+  return typeof given === 'object' && 'publish' in given && typeof given.publish === 'function'
 }

@@ -1,0 +1,105 @@
+import { expect, test } from 'vitest'
+
+import { createEventBus, EventBusFactory } from './factory.ts'
+import { event, typed } from './message/index.ts'
+
+const Pinged = event('Pinged', typed<{ n: number }>())
+
+test('a URL is all that a bus needs', async () => {
+  await using bus = await createEventBus('memory:')
+  const seen: number[] = []
+  await bus.subscribe(Pinged, (message) => void seen.push(message.data.n))
+  await bus.publish(Pinged.create({ n: 1 }))
+  await bus.idle()
+  expect(seen).toEqual([1])
+})
+
+test('create gives a bus that begins to hand out with start', async () => {
+  const bus = await EventBusFactory.create({ broker: { type: 'memory' } })
+  const seen: number[] = []
+  await bus.subscribe(Pinged, (message) => void seen.push(message.data.n))
+  expect((await bus.health()).status).toBe('down')
+  await bus.start()
+  expect((await bus.health()).status).toBe('up')
+  await bus.publish(Pinged.create({ n: 2 }))
+  await bus.idle()
+  expect(seen).toEqual([2])
+  await bus.stop()
+})
+
+test('the environment fills in what the configuration leaves out, and the configuration wins', async () => {
+  const env = { BUSBAR_URL: 'memory:', BUSBAR_SOURCE: 'from-env', BUSBAR_RETRIES: '7' }
+  const named = await EventBusFactory.create({}, env)
+  expect([named.source, named.getBroker().name]).toEqual(['from-env', 'memory'])
+  expect((await EventBusFactory.create({ source: 'given' }, env)).source).toBe('given')
+})
+
+const refused: readonly (readonly [string, () => Promise<unknown>, RegExp])[] = [
+  ['no broker at all', () => EventBusFactory.create({}, {}), /BUSBAR_URL/],
+  [
+    'an unknown scheme',
+    () => createEventBus('kafak://secret:pw@host'),
+    /'kafak:…' has an unknown scheme; known: memory:, sqlite:/,
+  ],
+  ['no scheme', () => createEventBus('orders.db'), /unknown scheme; known: memory:, sqlite:/],
+  [
+    'an unknown broker type',
+    () => createEventBus({ broker: { type: 'sqlight' } as never }),
+    /'broker.type' must be one of memory, sqlite/,
+  ],
+  [
+    'an unknown option',
+    () => createEventBus({ broker: 'memory:', concurency: 3 } as never),
+    /unknown option 'concurency'; known here: .*concurrency/,
+  ],
+  [
+    'an unknown broker option',
+    () => createEventBus({ broker: { type: 'sqlite', sqlite: { flie: 'x' } } as never }),
+    /'broker.sqlite.flie'.*file/,
+  ],
+  [
+    "another broker's settings",
+    () => createEventBus({ broker: { type: 'memory', sqlite: {} } as never }),
+    /unknown option 'broker.sqlite'/,
+  ],
+  ['an unknown URL parameter', () => createEventBus('sqlite:x.db?sync=full'), /sync'; known here: .*synchronous/],
+  [
+    'a wrong value',
+    () => createEventBus('memory:', { concurrency: 0 }),
+    /'concurrency' must be a whole number from 1, not 0/,
+  ],
+  [
+    'a wrong nested value',
+    () => createEventBus('memory:', { retry: { retries: -1 } }),
+    /'retry.retries' must be a whole number from 0/,
+  ],
+  ['a wrong choice', () => createEventBus('sqlite:x.db?synchronous=off'), /must be one of normal, full, not 'off'/],
+  ['a missing file', () => createEventBus('sqlite:'), /'broker.sqlite.file' is missing/],
+  ['a path for memory', () => createEventBus('memory:somewhere'), /takes no path/],
+  [
+    'a wrong variable',
+    () => EventBusFactory.create({}, { BUSBAR_URL: 'memory:', BUSBAR_CONCURRENCY: 'many' }),
+    /BUSBAR_CONCURRENCY must be a whole number/,
+  ],
+]
+
+test.each(refused)('%s is refused with an error that says what would be right', async (_what, make, error) => {
+  await expect(make()).rejects.toThrow(error)
+})
+
+test('an error about a URL never shows its credentials', async () => {
+  await expect(createEventBus('kafak://secret:pw@host')).rejects.not.toThrow(/secret|pw@/)
+})
+
+test('createForTesting retries at once and ends', async () => {
+  await using bus = await EventBusFactory.createForTesting()
+  let runs = 0
+  await bus.subscribe(Pinged, () => {
+    runs++
+    throw new Error('no')
+  })
+  await bus.publish(Pinged.create({ n: 1 }))
+  await bus.idle()
+  expect(runs).toBe(8)
+  expect(await bus.deadLetters.count()).toBe(1)
+})
