@@ -37,7 +37,10 @@ export class Alerts {
     Promise.resolve()
       .then(() => this.hook?.(alert))
       .catch((thrown: unknown) => {
-        this.logger.error({ group, error: String(thrown) }, 'the onDeadLetter hook threw; the dead letter is stored all the same')
+        this.logger.error(
+          { group, error: String(thrown) },
+          'the onDeadLetter hook threw; the dead letter is stored all the same',
+        )
       })
   }
 }

@@ -279,7 +279,14 @@ export class EventBus {
       throw new UnsupportedError(`broker '${this.broker.name}' cannot carry replies: it has no broadcast subscriptions`)
     }
     const topics = [this.replyTopic]
-    const spec = { group: this.replyTopic, topics, broadcast: true, prefetch: 1_000, from: 'latest', onFailure: 'continue' } as const
+    const spec = {
+      group: this.replyTopic,
+      topics,
+      broadcast: true,
+      prefetch: 1_000,
+      from: 'latest',
+      onFailure: 'continue',
+    } as const
     const ack = { ack: true } as const
     await this.broker.subscribe(spec, async ({ message }) => {
       try {

@@ -14,7 +14,8 @@ export const systemClock: Clock = {
   schedule(ms, callback) {
     let timer: NodeJS.Timeout
     const arm = (left: number): void => {
-      timer = left > LONGEST_TIMER ? setTimeout(() => arm(left - LONGEST_TIMER), LONGEST_TIMER) : setTimeout(callback, left)
+      timer =
+        left > LONGEST_TIMER ? setTimeout(() => arm(left - LONGEST_TIMER), LONGEST_TIMER) : setTimeout(callback, left)
     }
     arm(ms)
     return () => clearTimeout(timer)

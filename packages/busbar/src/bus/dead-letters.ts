@@ -1,4 +1,11 @@
-import type { DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterSelection, DeadLetterStore, Page } from '../broker/index.ts'
+import type {
+  DeadLetter,
+  DeadLetterFilter,
+  DeadLetterGroup,
+  DeadLetterSelection,
+  DeadLetterStore,
+  Page,
+} from '../broker/index.ts'
 import type { Codec } from '../message/codec.ts'
 import type { ContractRegistry } from '../message/contracts.ts'
 import { BusbarError } from '../message/errors.ts'
@@ -80,7 +87,7 @@ export class DeadLetters {
       return found.filter((letter) => letter !== undefined)
     }
     const letters: DeadLetter[] = []
-    for (let page = await this.store.list(selection); page.length > 0; ) {
+    for (let page = await this.store.list(selection); page.length > 0;) {
       letters.push(...page)
       page = await this.store.list(selection, { after: (page.at(-1) as DeadLetter).id })
     }
@@ -125,6 +132,10 @@ function isIds(selection: DeadLetterSelection): selection is readonly string[] {
   return Array.isArray(selection)
 }
 
-function attributesOf({ body: _body, contentType: _contentType, ...attributes }: EncodedMessage): Omit<EncodedMessage, 'body' | 'contentType'> {
+function attributesOf({
+  body: _body,
+  contentType: _contentType,
+  ...attributes
+}: EncodedMessage): Omit<EncodedMessage, 'body' | 'contentType'> {
   return attributes
 }

@@ -162,7 +162,9 @@ export class Groups {
       return group
     }
     if (single !== undefined) {
-      throw new ConfigurationError(`${single.kind} '${single.type}' has a handler on this bus already, and it can have only one`)
+      throw new ConfigurationError(
+        `${single.kind} '${single.type}' has a handler on this bus already, and it can have only one`,
+      )
     }
     if (known.selector !== selector) {
       throw new ConfigurationError(

@@ -102,7 +102,14 @@ export class Handling {
 
   /** One run. Throws or rejects as the handler does. */
   private run(delivery: Delivery, message: Message, route: Route | undefined, attempt: number): unknown {
-    const run = new Run(message, attempt, this.options.group, route?.name ?? this.options.group, delivery, this.options.bus)
+    const run = new Run(
+      message,
+      attempt,
+      this.options.group,
+      route?.name ?? this.options.group,
+      delivery,
+      this.options.bus,
+    )
     if (this.around !== undefined) return ambient.run(message, this.aroundRun, run)
     const result = ambient.run(message, (route as Route).handle, message, run)
     return message.kind === 'query' ? this.answered(message, result) : result
@@ -141,7 +148,12 @@ export class Handling {
   }
 
   /** Retries in this process, holding the line of the key; then redelivery or the dead letters. */
-  private async failed(delivery: Delivery, message: Message, route: Route | undefined, thrown: unknown): Promise<Verdict> {
+  private async failed(
+    delivery: Delivery,
+    message: Message,
+    route: Route | undefined,
+    thrown: unknown,
+  ): Promise<Verdict> {
     const { policy, counters, clock, capabilities } = this.options
     const firstFailedAt = delivery.firstFailedAt ?? clock.now()
     let error = thrown
@@ -176,7 +188,10 @@ export class Handling {
     try {
       await this.options.reply(message, { error })
     } catch (unsent) {
-      this.options.bus.logger.warn({ messageId: message.id, error: summarize(unsent).message }, 'a reply could not be sent')
+      this.options.bus.logger.warn(
+        { messageId: message.id, error: summarize(unsent).message },
+        'a reply could not be sent',
+      )
     }
     return true
   }
@@ -215,7 +230,13 @@ export class Handling {
     })
   }
 
-  private log(level: 'warn' | 'error', delivery: Delivery, route: Route | undefined, error: unknown, text: string): void {
+  private log(
+    level: 'warn' | 'error',
+    delivery: Delivery,
+    route: Route | undefined,
+    error: unknown,
+    text: string,
+  ): void {
     const { name, message } = summarize(error)
     this.options.bus.logger[level](
       {

@@ -59,7 +59,12 @@ export class Lines {
   push(delivery: Delivery): Verdict | Promise<Verdict> {
     if (this.closed) return RELEASE
     const key = delivery.message.key
-    if (this.held || this.running >= this.concurrency || this.waiting > 0 || (key !== undefined && this.keys.has(key))) {
+    if (
+      this.held ||
+      this.running >= this.concurrency ||
+      this.waiting > 0 ||
+      (key !== undefined && this.keys.has(key))
+    ) {
       return this.enqueue(delivery, key)
     }
     const verdict = this.begin(delivery, key)

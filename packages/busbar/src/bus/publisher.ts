@@ -116,7 +116,9 @@ export class Publisher {
   /** Source, correlation and causation: what a message is given because of where it is published. */
   private caused(message: Message, options: PublishOptions | undefined): Message {
     if (typeof message?.type !== 'string' || typeof message.id !== 'string') {
-      throw new ConfigurationError('publish was given something that is no message: make one with contract.create(data)')
+      throw new ConfigurationError(
+        'publish was given something that is no message: make one with contract.create(data)',
+      )
     }
     const definition = this.definitionOf(message)
     const cause = ambient.getStore()

@@ -23,7 +23,9 @@ export function on<const S extends Selector | readonly Selector[]>(
 }
 
 export function isEntries(value: unknown): value is readonly HandlerEntry[] {
-  return Array.isArray(value) && value.length > 0 && value.every((each) => typeof each === 'object' && 'handler' in each)
+  return (
+    Array.isArray(value) && value.length > 0 && value.every((each) => typeof each === 'object' && 'handler' in each)
+  )
 }
 
 /** Resolves selectors to patterns, topics and handlers. Contracts among them are learned by the registry. */
@@ -45,7 +47,8 @@ export function select(
       routes.push({ pattern, handle: handleOf(handler as Handler), name: options.name ?? nameOf(handler, pattern) })
     }
   }
-  if (routes.length === 0) throw new ConfigurationError('subscribe was given nothing to subscribe to: name a contract, type or pattern')
+  if (routes.length === 0)
+    throw new ConfigurationError('subscribe was given nothing to subscribe to: name a contract, type or pattern')
   if (single !== undefined && routes.length > 1) {
     throw new ConfigurationError(
       `${single.kind} '${single.type}' has exactly one handler: subscribe it alone, not together with other types`,
@@ -106,11 +109,14 @@ export function settle(
   // A command that waits in the broker is to be carried out, also if its handler is new.
   const from = options.from ?? (selection.single?.kind === 'command' && capabilities.replay ? 'earliest' : 'latest')
   for (const [name, value] of Object.entries({ concurrency, prefetch })) {
-    if (!Number.isInteger(value) || value < 1) throw new ConfigurationError(`'${name}' must be a whole number from 1, not ${value}`)
+    if (!Number.isInteger(value) || value < 1)
+      throw new ConfigurationError(`'${name}' must be a whole number from 1, not ${value}`)
   }
   if (!(ageing > 0)) throw new ConfigurationError(`'ageing' must be more than 0 milliseconds, not ${ageing}`)
   if (prefetch < concurrency) {
-    throw new ConfigurationError(`'prefetch' (${prefetch}) must be at least 'concurrency' (${concurrency}), or handlers would idle`)
+    throw new ConfigurationError(
+      `'prefetch' (${prefetch}) must be at least 'concurrency' (${concurrency}), or handlers would idle`,
+    )
   }
   const asked: readonly (readonly [boolean, boolean, string])[] = [
     [broadcast, capabilities.broadcast, `'broadcast'`],

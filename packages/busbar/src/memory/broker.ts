@@ -97,7 +97,8 @@ export class MemoryBroker implements Broker {
 
   async subscribe(spec: SubscriptionSpec, deliver: Deliver): Promise<BrokerSubscription> {
     this.refuseStopped()
-    if (spec.from === 'earliest') throw new UnsupportedError(`broker 'memory' keeps no history: subscribe from 'latest'`)
+    if (spec.from === 'earliest')
+      throw new UnsupportedError(`broker 'memory' keeps no history: subscribe from 'latest'`)
     const group = spec.broadcast ? new MemoryGroup(spec.group, this.host, spec.onFailure) : this.group(spec)
     for (const topic of spec.topics) {
       group.topics.add(topic)
@@ -117,7 +118,8 @@ export class MemoryBroker implements Broker {
   async deleteGroup(name: string): Promise<void> {
     const group = this.groups.get(name)
     if (group === undefined) return
-    if (group.members.length > 0) throw new BrokerError(`group '${name}' has ${group.members.length} members: stop them first`)
+    if (group.members.length > 0)
+      throw new BrokerError(`group '${name}' has ${group.members.length} members: stop them first`)
     this.groups.delete(name)
     this.unlist(group)
   }
@@ -126,7 +128,9 @@ export class MemoryBroker implements Broker {
     const topics = new Set([...this.readers.keys(), ...this.delayed.keys()])
     return {
       topics: [...topics].map((topic) => ({ topic, depth: this.depth(topic), delayed: this.delayed.get(topic) ?? 0 })),
-      groups: [...this.groups.values()].flatMap((group) => [...group.topics].map((topic) => this.groupMetrics(group, topic))),
+      groups: [...this.groups.values()].flatMap((group) =>
+        [...group.topics].map((topic) => this.groupMetrics(group, topic)),
+      ),
     }
   }
 
@@ -197,7 +201,8 @@ export class MemoryBroker implements Broker {
 
   private redrive({ group: name, topic, message }: DeadLetter): void {
     const group = this.groups.get(name)
-    if (group === undefined) throw new BrokerError(`group '${name}' does not exist any more: subscribe it, then redrive`)
+    if (group === undefined)
+      throw new BrokerError(`group '${name}' does not exist any more: subscribe it, then redrive`)
     const entry = new Entry({ topic, message }, ++this.sequence)
     add(group.lag, topic, 1)
     group.bringBack(entry, 0)

@@ -139,7 +139,8 @@ export class MemoryGroup {
   }
 
   private drainBacklog(member: MemoryMember): void {
-    while (member.backlog.length > 0 && member.hasRoom() && !this.spent()) member.handOut(member.backlog.shift() as Entry)
+    while (member.backlog.length > 0 && member.hasRoom() && !this.spent())
+      member.handOut(member.backlog.shift() as Entry)
   }
 
   /** Whether this turn has handed out enough; then the rest follows in the next. */
