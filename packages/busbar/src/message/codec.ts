@@ -8,8 +8,11 @@ export interface Codec {
   encode(data: unknown): string | Uint8Array
   /** @throws DecodeError, whose text never holds any of the body. */
   decode(body: string | Uint8Array): unknown
-  /** Exactly what `decode(encode(data))` would give, sharing nothing with `data`. Throws what these would throw. */
-  snapshot(data: unknown): unknown
+  /**
+   * Exactly what `decode(encode(data))` would give, sharing nothing with `data`. Throws what these would throw.
+   * @param maxBytes A limit for the body that it stands for, where that is lower than the codec's own.
+   */
+  snapshot(data: unknown, maxBytes?: number): unknown
 }
 
 export interface CodecLimits {
@@ -26,7 +29,7 @@ export const DEFAULT_MAX_DEPTH = 64
 export function tooLarge(size: number | undefined, limit: number): MessageTooLargeError {
   const bytes = size === undefined ? `more than ${limit} bytes` : `${size} bytes`
   return new MessageTooLargeError(
-    `the data has ${bytes}, and the codec writes at most ${limit}: ` +
-      'send a reference to the data instead, or raise maxBytes of the codec',
+    `the data has ${bytes} as a body, and the limit is ${limit}: ` +
+      'send a reference to the data instead, or raise maxBytes of the codec or the broker',
   )
 }

@@ -13,14 +13,20 @@ const plainJson = new JsonCodec()
  */
 export function codecFor(contentType: string, codec: Codec): Codec {
   if (contentType === codec.contentType) return codec
-  const [media = '', ...parameters] = contentType.toLowerCase().split(';')
-  const profiled = parameters.some((parameter) => parameter.trim().startsWith('profile='))
-  const name = media.trim()
-  if (!profiled && (name === '' || name === 'application/json' || name === 'text/json' || name.endsWith('+json'))) {
-    return codec instanceof JsonCodec ? codec : plainJson
-  }
+  if (isJson(contentType) && !isProfiled(contentType)) return codec instanceof JsonCodec ? codec : plainJson
   throw new DecodeError(
     `the body is of type ${JSON.stringify(contentType.slice(0, 100))}, and the bus's codec reads ${codec.contentType}: ` +
       'give the bus the codec that the publisher uses',
   )
+}
+
+/** JSON, whatever its profile; so is a body without a type, as CloudEvents has it. */
+export function isJson(contentType: string | undefined): boolean {
+  const media = (contentType ?? '').toLowerCase().split(';', 1)[0]?.trim() ?? ''
+  return media === '' || media === 'application/json' || media === 'text/json' || media.endsWith('+json')
+}
+
+/** A profile says that plain JSON is not all that it is. */
+function isProfiled(contentType: string): boolean {
+  return /;\s*profile\s*=/i.test(contentType)
 }

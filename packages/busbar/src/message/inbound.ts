@@ -22,10 +22,16 @@ export function open(
   codec: Codec,
 ): Message | Promise<Message> {
   const data = read(encoded, codec)
-  if (definition === undefined) return new Envelope(encoded, data, undefined)
-  if (encoded.version === definition.version) return validated(encoded, definition, data)
+  const attributes = encoded.body instanceof Snapshot ? ownAttributes(encoded) : encoded
+  if (definition === undefined) return new Envelope(attributes, data, undefined)
+  if (encoded.version === definition.version) return validated(attributes, definition, data)
   const current = definition.upcast(data, encoded.version)
-  return validated(new Envelope({ ...encoded, version: definition.version }, undefined, undefined), definition, current)
+  return validated({ ...attributes, version: definition.version }, definition, current)
+}
+
+/** In process the same attributes are handed to every handler, and a Date or headers can be changed as data can. */
+function ownAttributes(encoded: EncodedMessage): Attributes {
+  return { ...encoded, time: new Date(encoded.time), metadata: { ...encoded.metadata } }
 }
 
 function read({ body, contentType }: EncodedMessage, codec: Codec): unknown {

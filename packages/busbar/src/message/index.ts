@@ -30,6 +30,17 @@ export {
 } from './errors.ts'
 export type { ValidationIssue } from './errors.ts'
 export type { Codec, CodecLimits } from './codec.ts'
+export { fromCloudEvent, toCloudEvent } from './cloudevents.ts'
+export type { CloudEventAttributes, CloudEventParts } from './cloudevents.ts'
+export {
+  bindings,
+  fromBinaryMode,
+  fromStructuredMode,
+  STRUCTURED,
+  toBinaryMode,
+  toStructuredMode,
+} from './cloudevents-modes.ts'
+export type { BinaryMode, Binding } from './cloudevents-modes.ts'
 export { JsonCodec } from './json-codec.ts'
 export { RichJsonCodec } from './rich-codec.ts'
 export { EventPriority, Snapshot } from './message.ts'

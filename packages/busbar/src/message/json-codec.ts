@@ -29,9 +29,9 @@ export class JsonCodec implements Codec {
   }
 
   encode(data: unknown): string {
-    const atLeast = this.#walk.check(data)
+    const floor = this.#walk.check(data)
     const text = JSON.stringify(data)
-    this.#refuseSize(text, atLeast)
+    if (floor * GROWTH > this.#maxBytes) refuseSize(text, this.#maxBytes)
     return text
   }
 
@@ -42,16 +42,11 @@ export class JsonCodec implements Codec {
     return data
   }
 
-  snapshot(data: unknown): unknown {
+  snapshot(data: unknown, maxBytes = this.#maxBytes): unknown {
     const copy = this.#walk.copy(data)
-    if (this.#walk.floor * GROWTH > this.#maxBytes) this.#refuseSize(JSON.stringify(copy), this.#walk.floor)
+    const limit = Math.min(maxBytes, this.#maxBytes)
+    if (this.#walk.floor * GROWTH > limit) refuseSize(JSON.stringify(copy), limit)
     return copy
-  }
-
-  #refuseSize(text: string, atLeast: number): void {
-    if (atLeast * GROWTH <= this.#maxBytes) return
-    const size = Buffer.byteLength(text)
-    if (size > this.#maxBytes) throw tooLarge(size, this.#maxBytes)
   }
 
   #limited(text: string): string {
@@ -87,6 +82,11 @@ export class JsonCodec implements Codec {
 
 /** No JSON text is longer, in bytes, than this many times the walk's floor: the worst case is a number of 24 digits, counted as one. */
 const GROWTH = 25
+
+function refuseSize(text: string, limit: number): void {
+  const size = Buffer.byteLength(text)
+  if (size > limit) throw tooLarge(size, limit)
+}
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 

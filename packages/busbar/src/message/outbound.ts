@@ -60,7 +60,7 @@ function bytes(message: Message, data: Uint8Array, { inProcess, maxBytes }: Prep
 }
 
 function written(message: Message, { codec, inProcess, maxBytes }: PrepareOptions): EncodedMessage {
-  if (inProcess) return encoded(message, codec.contentType, new Snapshot(codec.snapshot(message.data)))
+  if (inProcess) return encoded(message, codec.contentType, new Snapshot(codec.snapshot(message.data, maxBytes)))
   const body = codec.encode(message.data)
   // No text has more than three bytes a character, so a short one need not be measured.
   if (typeof body !== 'string') refuseSize(message, body.byteLength, maxBytes)
@@ -77,6 +77,8 @@ function refuseSize(message: Message, size: number, limit: number): void {
 }
 
 function encoded(message: Message, contentType: string, body: Body): EncodedMessage {
+  const { time, metadata } = message
+  const isolated = body instanceof Snapshot
   return {
     id: message.id,
     type: message.type,
@@ -84,11 +86,11 @@ function encoded(message: Message, contentType: string, body: Body): EncodedMess
     source: message.source,
     subject: message.subject,
     key: message.key,
-    time: message.time,
+    time: isolated ? new Date(time) : time,
     version: message.version,
     revision: message.revision,
     priority: message.priority,
-    metadata: message.metadata,
+    metadata: isolated ? { ...metadata } : metadata,
     contentType,
     body,
   }

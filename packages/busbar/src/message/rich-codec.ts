@@ -28,7 +28,7 @@ export class RichJsonCodec implements Codec {
     return untagged(this.#json.decode(body))
   }
 
-  snapshot(data: unknown): unknown {
-    return untagged(this.#json.snapshot(tagged(data)))
+  snapshot(data: unknown, maxBytes?: number): unknown {
+    return untagged(this.#json.snapshot(tagged(data), maxBytes))
   }
 }

@@ -1,0 +1,112 @@
+/** The two ways in which a CloudEvents event travels: attributes as headers beside the body, or all in one JSON text. */
+import { fromCloudEvent, toCloudEvent } from './cloudevents.ts'
+import type { CloudEventAttributes } from './cloudevents.ts'
+import { BYTES, isJson } from './content-type.ts'
+import { ConfigurationError, DecodeError } from './errors.ts'
+import { JsonCodec } from './json-codec.ts'
+import { Snapshot } from './message.ts'
+import type { EncodedMessage } from './message.ts'
+
+/** How a protocol's binding writes attributes in headers. */
+export interface Binding {
+  readonly prefix: string
+  /** Other prefixes that are read too. */
+  readonly alsoRead?: readonly string[]
+  /** Values are percent-encoded, as HTTP headers have to be. */
+  readonly percent: boolean
+}
+
+/** The bindings of the CloudEvents specification. */
+export const bindings = {
+  http: { prefix: 'ce-', percent: true },
+  nats: { prefix: 'ce-', percent: true },
+  kafka: { prefix: 'ce_', percent: false },
+  amqp: { prefix: 'cloudEvents:', alsoRead: ['cloudEvents_'], percent: false },
+} as const satisfies Record<string, Binding>
+
+export interface BinaryMode {
+  /** With `content-type`, which AMQP wants as a property instead. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string | Uint8Array
+}
+
+export function toBinaryMode(message: EncodedMessage, { prefix, percent }: Binding): BinaryMode {
+  const { datacontenttype, ...attributes } = toCloudEvent(message).attributes
+  const headers: Record<string, string> = { 'content-type': datacontenttype ?? message.contentType }
+  for (const [name, value] of Object.entries(attributes))
+    headers[prefix + name] = percent ? percentEncoded(value) : value
+  return { headers, body: wireBody(message) }
+}
+
+/** Header names are read in any case. Headers that are none of CloudEvents are left out. @throws DecodeError */
+export function fromBinaryMode({ headers, body }: BinaryMode, binding: Binding): EncodedMessage {
+  const prefixes = [binding.prefix, ...(binding.alsoRead ?? [])].map((prefix) => prefix.toLowerCase())
+  const attributes: Record<string, string> = {}
+  for (const [header, value] of Object.entries(headers)) {
+    const name = header.toLowerCase()
+    const prefix = prefixes.find((one) => name.startsWith(one))
+    if (prefix !== undefined) attributes[name.slice(prefix.length)] = binding.percent ? percentDecoded(value) : value
+    else if (name === 'content-type') attributes['datacontenttype'] = value
+  }
+  return fromCloudEvent({ attributes, body })
+}
+
+/** Media type of what `toStructuredMode` writes. */
+export const STRUCTURED = 'application/cloudevents+json'
+
+/** JSON bodies are embedded as they are, others as text or base64. */
+export function toStructuredMode(message: EncodedMessage): string {
+  const head = JSON.stringify(toCloudEvent(message).attributes).slice(0, -1)
+  const body = wireBody(message)
+  if (typeof body !== 'string') return `${head},"data_base64":"${Buffer.from(body).toString('base64')}"}`
+  return `${head},"data":${isJson(message.contentType) ? body : JSON.stringify(body)}}`
+}
+
+/** @throws DecodeError */
+export function fromStructuredMode(text: string | Uint8Array, codec: JsonCodec = json): EncodedMessage {
+  const event = codec.decode(text)
+  if (typeof event !== 'object' || event === null || Array.isArray(event)) {
+    throw new DecodeError('the body is no CloudEvents event: it is no JSON object')
+  }
+  const { data, data_base64: base64, ...rest } = event as Record<string, unknown>
+  const attributes: Record<string, string> = {}
+  for (const [name, value] of Object.entries(rest)) if (isScalar(value)) attributes[name] = String(value)
+  return fromCloudEvent({ attributes: withType(attributes, base64), body: structuredBody(attributes, data, base64) })
+}
+
+const json = new JsonCodec()
+
+function withType(attributes: CloudEventAttributes, base64: unknown): CloudEventAttributes {
+  if (base64 === undefined || attributes['datacontenttype'] !== undefined) return attributes
+  return { ...attributes, datacontenttype: BYTES }
+}
+
+function structuredBody(attributes: CloudEventAttributes, data: unknown, base64: unknown): string | Uint8Array {
+  if (typeof base64 === 'string') return Uint8Array.from(Buffer.from(base64, 'base64'))
+  if (data === undefined) return isJson(attributes['datacontenttype']) ? 'null' : ''
+  if (typeof data === 'string' && !isJson(attributes['datacontenttype'])) return data
+  return JSON.stringify(data)
+}
+
+function isScalar(value: unknown): value is string | number | boolean {
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
+}
+
+function wireBody({ body, type, id }: EncodedMessage): string | Uint8Array {
+  if (!(body instanceof Snapshot)) return body
+  throw new ConfigurationError(
+    `${type} ${id} holds a copy for this process, not text or bytes: only a broker whose capabilities say inProcess may carry it`,
+  )
+}
+
+/** Printable ASCII stays, but for space, double quote and percent (HTTP binding, section 3.1.3.2). */
+function percentEncoded(value: string): string {
+  return value.replace(/[^\x21\x23\x24\x26-\x7e]+/gu, (run) =>
+    [...Buffer.from(run, 'utf8')].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(''),
+  )
+}
+
+function percentDecoded(value: string): string {
+  const unquoted = /^".*"$/.test(value) ? value.slice(1, -1).replace(/\\(.)/g, '$1') : value
+  return unquoted.replace(/(?:%[0-9a-f]{2})+/gi, (run) => Buffer.from(run.replaceAll('%', ''), 'hex').toString('utf8'))
+}
