@@ -57,15 +57,10 @@ async function brokerOf(given: string | BrokerConfig | Broker | undefined, env: 
   }
   if (isBroker(given)) return given
   const { type, settings } = brokerSettings(given, env)
-  switch (type) {
-    case 'memory':
-      return new MemoryBroker(settings)
-    case 'sqlite': {
-      // Loaded when asked for: whoever uses another broker needs nothing of this one.
-      const { SqliteBroker } = await import('./sqlite/index.ts')
-      return new SqliteBroker(settings as unknown as SqliteBrokerOptions)
-    }
-  }
+  if (type === 'memory') return new MemoryBroker(settings)
+  // Loaded when asked for: whoever uses another broker needs nothing of this one.
+  const { SqliteBroker } = await import('./sqlite/index.ts')
+  return new SqliteBroker(settings as unknown as SqliteBrokerOptions)
 }
 
 function isBroker(given: string | BrokerConfig | Broker): given is Broker {

@@ -42,5 +42,5 @@ export function summarizeLetters(letters: Iterable<DeadLetter>): readonly DeadLe
     known.firstFailedAt = Math.min(known.firstFailedAt, firstFailedAt)
     known.lastFailedAt = Math.max(known.lastFailedAt, lastFailedAt)
   }
-  return [...groups.values()].sort((a, b) => b.count - a.count)
+  return [...groups.values()].toSorted((a, b) => b.count - a.count)
 }

@@ -1,7 +1,7 @@
 import type { Delivery, Failure } from '../broker/index.ts'
 import type { Clock } from './clock.ts'
 import type { Logger } from './logger.ts'
-import type { DeadLetterHook } from './types.ts'
+import type { DeadLetterHook } from './options.ts'
 
 /** At most one alert per group, type and error in this many milliseconds. */
 const INTERVAL = 1_000

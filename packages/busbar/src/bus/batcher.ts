@@ -36,10 +36,10 @@ const MAX_BATCH = 1_000
  */
 export class Batcher {
   private readonly broker: Broker
-  private tickets: Ticket[] = []
+  private readonly tickets: Ticket[] = []
   private scheduled = false
   private busy = false
-  private idleWaiters: (() => void)[] = []
+  private readonly idleWaiters: (() => void)[] = []
 
   constructor(broker: Broker) {
     this.broker = broker
@@ -68,18 +68,15 @@ export class Batcher {
   }
 
   private readonly flush = (): void => {
+    void this.run()
+  }
+
+  private async run(): Promise<void> {
     this.scheduled = false
-    const tickets = this.tickets
-    this.tickets = []
     this.busy = true
-    void this.send(tickets).then(() => {
-      this.busy = false
-      if (this.tickets.length > 0) {
-        this.flush()
-        return
-      }
-      for (const resolve of this.idleWaiters.splice(0)) resolve()
-    })
+    while (this.tickets.length > 0) await this.send(this.tickets.splice(0))
+    this.busy = false
+    for (const resolve of this.idleWaiters.splice(0)) resolve()
   }
 
   private async send(tickets: readonly Ticket[]): Promise<void> {

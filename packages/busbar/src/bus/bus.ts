@@ -18,19 +18,15 @@ import { Publisher } from './publisher.ts'
 import { summarize } from './redact.ts'
 import { REPLY_TO, replyTo, type RequestOptions, Requests } from './requests.ts'
 import { isEntries } from './selection.ts'
-import type {
-  BusOptions,
-  Handler,
-  HandlerEntry,
-  Health,
-  MessageFor,
-  PublishOptions,
-  ResultFor,
-  Selector,
-  SubscribeOptions,
-  Subscription,
-  SubscriptionStats,
-} from './types.ts'
+import type { Handler, HandlerEntry, MessageFor, PublishOptions, ResultFor, Selector } from './handler.ts'
+import type { BusOptions, SubscribeOptions } from './options.ts'
+import type { Subscription, SubscriptionStats } from './subscription.ts'
+
+export interface Health {
+  readonly status: 'up' | 'down'
+  readonly broker: { readonly name: string; readonly status: 'up' | 'down'; readonly error?: string }
+  readonly subscriptions: readonly SubscriptionStats[]
+}
 
 export interface BusMetrics {
   readonly broker: BrokerMetrics
@@ -173,11 +169,11 @@ export class EventBus {
     handler: Handler<MessageFor<S>, ResultFor<S>>,
     options?: SubscribeOptions,
   ): Promise<Subscription>
-  async subscribe(what: unknown, second?: unknown, third?: SubscribeOptions): Promise<Subscription> {
+  async subscribe(what: unknown, second?: unknown, third: SubscribeOptions = {}): Promise<Subscription> {
     if (this.closed) throw stoppedError()
-    if (isEntries(what)) return this.groups.subscribe(what, (second ?? {}) as SubscribeOptions, this.running)
+    if (isEntries(what)) return this.groups.subscribe(what, second ?? {}, this.running)
     const entry = { selector: what, handler: second } as HandlerEntry
-    return this.groups.subscribe([entry], third ?? {}, this.running)
+    return this.groups.subscribe([entry], third, this.running)
   }
 
   /** Adds middleware inside of what is there. Takes effect at once, also for subscriptions that exist. */

@@ -13,7 +13,8 @@ import { defaultRetryPolicy, type RetryPolicy } from './retry-policy.ts'
 import { Routes } from './routes.ts'
 import type { Publishing } from './run.ts'
 import { select, type Selection, settle } from './selection.ts'
-import type { BusOptions, HandlerEntry, SubscribeOptions } from './types.ts'
+import type { HandlerEntry } from './handler.ts'
+import type { BusOptions, SubscribeOptions } from './options.ts'
 
 export interface GroupsOptions {
   readonly broker: Broker
@@ -102,7 +103,7 @@ export class Groups {
   }
 
   patterns(): readonly string[] {
-    return [...new Set([...this.groups.values()].flatMap((group) => JSON.parse(group.selector) as string[]))].sort()
+    return [...new Set([...this.groups.values()].flatMap((group) => JSON.parse(group.selector) as string[]))].toSorted()
   }
 
   handles(message: Message): boolean {
@@ -154,7 +155,7 @@ export class Groups {
   }
 
   private join(name: string, { routes, single }: Selection): Group {
-    const selector = JSON.stringify(routes.map((route) => route.pattern).sort())
+    const selector = JSON.stringify(routes.map((route) => route.pattern).toSorted())
     const known = this.groups.get(name)
     if (known === undefined) {
       const group: Group = { selector, members: new Set() }

@@ -1,6 +1,5 @@
 import type { Capabilities, Delivery, Failure, FailureReason, Verdict } from '../broker/index.ts'
 import type { Codec } from '../message/codec.ts'
-import type { Definition } from '../message/contract.ts'
 import type { ContractRegistry } from '../message/contracts.ts'
 import { BusbarError, ValidationError } from '../message/errors.ts'
 import { open } from '../message/inbound.ts'

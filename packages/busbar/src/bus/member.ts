@@ -3,7 +3,7 @@ import type { Clock } from './clock.ts'
 import { type Counters, newCounters } from './counters.ts'
 import type { Handling } from './handling.ts'
 import { Lines } from './lines.ts'
-import type { Subscription, SubscriptionStats } from './types.ts'
+import type { Subscription, SubscriptionStats } from './subscription.ts'
 
 export interface MemberOptions {
   readonly spec: SubscriptionSpec

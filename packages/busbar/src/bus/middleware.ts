@@ -1,5 +1,5 @@
 import type { Message } from '../message/message.ts'
-import type { HandlerContext } from './types.ts'
+import type { HandlerContext } from './handler.ts'
 
 /** A message on its way to a handler, as consume middleware sees it. */
 export interface Incoming extends HandlerContext {

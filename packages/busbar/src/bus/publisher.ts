@@ -11,7 +11,7 @@ import type { Batcher } from './batcher.ts'
 import type { Clock } from './clock.ts'
 import { Gate } from './gate.ts'
 import { composePublish, type Middleware } from './middleware.ts'
-import type { PublishOptions } from './types.ts'
+import type { PublishOptions } from './handler.ts'
 
 export interface PublisherOptions {
   readonly broker: Broker

@@ -52,13 +52,16 @@ export class Requests {
   async ask(
     query: Message,
     definition: Definition | undefined,
-    replyTo: string,
+    replyTopic: string,
     send: (query: Message) => Promise<void>,
     { timeout = 10_000, signal }: RequestOptions = {},
   ): Promise<unknown> {
     signal?.throwIfAborted()
     const expires = String(this.clock.now() + timeout)
-    const asked: Message = { ...plain(query), metadata: { ...query.metadata, [REPLY_TO]: replyTo, [EXPIRES]: expires } }
+    const asked: Message = {
+      ...plain(query),
+      metadata: { ...query.metadata, [REPLY_TO]: replyTopic, [EXPIRES]: expires },
+    }
     const late = new RequestTimeoutError(
       `no answer to ${query.type} within ${timeout} ms: is a handler subscribed, and is it fast enough?`,
     )

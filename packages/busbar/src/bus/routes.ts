@@ -1,7 +1,7 @@
 import { matchesPattern } from '../message/contracts.ts'
 import { ConfigurationError } from '../message/errors.ts'
 import type { Message } from '../message/message.ts'
-import type { HandlerContext } from './types.ts'
+import type { HandlerContext } from './handler.ts'
 
 /** A handler, whatever form it was given in. */
 export type Handle = (message: Message, context: HandlerContext) => unknown

@@ -2,7 +2,7 @@ import type { Delivery } from '../broker/index.ts'
 import type { Message } from '../message/message.ts'
 import type { Logger } from './logger.ts'
 import type { Incoming } from './middleware.ts'
-import type { PublishOptions } from './types.ts'
+import type { PublishOptions } from './handler.ts'
 
 /** What handlers publish through; the bus. */
 export interface Publishing {

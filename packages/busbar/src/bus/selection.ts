@@ -4,7 +4,8 @@ import { matchesPattern } from '../message/contracts.ts'
 import { ConfigurationError } from '../message/errors.ts'
 import type { Message, MessageKind } from '../message/message.ts'
 import type { Handle, Route } from './routes.ts'
-import type { BusOptions, Handler, HandlerContext, HandlerEntry, Selector, SubscribeOptions } from './types.ts'
+import type { Handler, HandlerContext, HandlerEntry, MessageFor, ResultFor, Selector } from './handler.ts'
+import type { BusOptions, SubscribeOptions } from './options.ts'
 
 /** What a subscribe call comes to, before there is a group for it. */
 export interface Selection {
@@ -17,9 +18,9 @@ export interface Selection {
 /** Several handlers that share one group: `bus.subscribe([on(OrderPlaced, …), on(OrderPaid, …)], { group: 'billing' })`. */
 export function on<const S extends Selector | readonly Selector[]>(
   selector: S,
-  handler: Handler<import('./types.ts').MessageFor<S>, import('./types.ts').ResultFor<S>>,
+  handler: Handler<MessageFor<S>, ResultFor<S>>,
 ): HandlerEntry {
-  return { selector, handler: handler as Handler<never> }
+  return { selector, handler }
 }
 
 export function isEntries(value: unknown): value is readonly HandlerEntry[] {

@@ -21,7 +21,7 @@ export type Environment = Readonly<Record<string, string | undefined>>
 const brokerKind = {
   words: 'a URL, a broker, or { type, … }',
   accepts: (value: unknown): boolean => text.accepts(value) || code.accepts(value),
-  parse: text.parse,
+  parse: (url: string): string => url,
 }
 
 const BUS: Fields = {

@@ -2,7 +2,7 @@ import type { Failure, SubscriptionSpec, Verdict } from '../broker/index.ts'
 import { Fifo } from '../broker/fifo.ts'
 import type { Entry, MemoryDelivery } from './entry.ts'
 import { ParkedKeys } from './keys.ts'
-import type { MemoryMember } from './member.ts'
+import type { MemoryMember, Sharing } from './member.ts'
 
 /** What a group needs of its broker. */
 export interface GroupHost {
@@ -15,7 +15,7 @@ export interface GroupHost {
 const BURST = 1_024
 
 /** One group: what waits for it, who its members are, and which member has which key. */
-export class MemoryGroup {
+export class MemoryGroup implements Sharing {
   readonly name: string
   readonly members: MemoryMember[] = []
   /** Unsettled, by topic: waiting, handed out, or waiting for redelivery. */
@@ -67,7 +67,7 @@ export class MemoryGroup {
     this.members.splice(this.members.indexOf(member), 1)
     for (const [key, owner] of this.owners) if (owner.member === member) this.owners.delete(key)
     if (this.members.length < 2) this.owners.clear()
-    const entries = this.parkedKeys?.restore(givenBack) ?? [...givenBack].sort((a, b) => a.sequence - b.sequence)
+    const entries = this.parkedKeys?.restore(givenBack) ?? givenBack.toSorted((a, b) => a.sequence - b.sequence)
     if (this.parkedKeys === undefined) this.queue.prepend(entries)
     else this.queue.prepend(entries.filter((entry) => this.parkedKeys?.admit(entry)))
     this.pump()

@@ -58,7 +58,7 @@ export class ParkedKeys {
       restored.push(...line.behind.drain())
       this.lines.delete(key)
     }
-    return restored.sort((a, b) => a.sequence - b.sequence)
+    return restored.toSorted((a, b) => a.sequence - b.sequence)
   }
 
   /** Entries parked behind a head that is out of line. */

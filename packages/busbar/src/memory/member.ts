@@ -2,13 +2,19 @@ import type { BrokerSubscription, Deliver, SubscriptionSpec, Verdict } from '../
 import { BrokerError } from '../broker/index.ts'
 import { Fifo } from '../broker/fifo.ts'
 import { type Entry, MemoryDelivery } from './entry.ts'
-import type { MemoryGroup } from './group.ts'
+
+/** What a member tells its group. */
+export interface Sharing {
+  join(member: MemoryMember): void
+  leave(member: MemoryMember, givenBack: readonly Entry[]): void
+  settle(member: MemoryMember, delivery: MemoryDelivery, verdict: Verdict): void
+}
 
 /** One subscription: its window of unsettled deliveries. */
 export class MemoryMember implements BrokerSubscription {
   /** Entries of keys that this member has, for which it has no room yet. */
   readonly backlog = new Fifo<Entry>()
-  private readonly group: MemoryGroup
+  private readonly group: Sharing
   private readonly prefetch: number
   private readonly deliver: Deliver
   private readonly onStop: () => void
@@ -18,7 +24,7 @@ export class MemoryMember implements BrokerSubscription {
   private stopped: Promise<void> | undefined
   private gone = false
 
-  constructor(group: MemoryGroup, spec: SubscriptionSpec, deliver: Deliver, onStop: () => void) {
+  constructor(group: Sharing, spec: SubscriptionSpec, deliver: Deliver, onStop: () => void) {
     this.group = group
     this.prefetch = spec.prefetch
     this.deliver = deliver

@@ -1,0 +1,71 @@
+/** Settings of a bus and of a subscription. */
+import type { DeadLetterStore, SubscriptionSpec } from '../broker/index.ts'
+import type { ContractLike } from '../message/contract.ts'
+import type { Codec } from '../message/codec.ts'
+import type { Clock } from './clock.ts'
+import type { Logger } from './logger.ts'
+import type { Middleware } from './middleware.ts'
+import type { RetryPolicy } from './retry-policy.ts'
+
+export interface SubscribeOptions {
+  /**
+   * Who shares the messages: members of a group compete, in this process and in others. One group is one place in line.
+   * Default: `<source>.<selector>`, and `#2` … for further handlers of the same selector on this bus.
+   */
+  readonly group?: string
+  /** Every process gets its own copy; nothing is kept while it is away. Excludes `group`. Default false. */
+  readonly broadcast?: boolean
+  /** Messages (of different keys) handled at once in this process. Default 10. */
+  readonly concurrency?: number
+  /** Unsettled deliveries held in memory, at least `concurrency`. Default 10 times `concurrency`. */
+  readonly prefetch?: number
+  /** Where a group begins that the broker has never seen. Default `latest`. */
+  readonly from?: SubscriptionSpec['from']
+  /** Name of the handler for dead letters, logs and metrics. Default: the function's or class's name, else the group. */
+  readonly name?: string
+  readonly retry?: Partial<RetryPolicy>
+  /** What a failed message does to those behind it with the same key. Default `continue`. */
+  readonly onFailure?: SubscriptionSpec['onFailure']
+  /** Topic of a selector that is a name or pattern. Default: the topics of the known contracts that it matches, and the default topic. */
+  readonly topic?: string | readonly string[]
+  /** Milliseconds after which a waiting message counts as one priority higher. Default 1000. */
+  readonly ageing?: number
+}
+
+export interface BusOptions {
+  /** Name of this application; `source` of what it publishes and the prefix of default groups. Default `app`. */
+  readonly source?: string
+  /** Topics of messages whose contract names none. Default `events`, `commands`, `queries`. */
+  readonly topics?: { readonly event?: string; readonly command?: string; readonly query?: string }
+  /** Contracts that the bus knows from the start (those that are subscribed or published are learned). */
+  readonly contracts?: readonly ContractLike[]
+  readonly codec?: Codec
+  readonly clock?: Clock
+  readonly logger?: Logger
+  /** Default retry policy of subscriptions. */
+  readonly retry?: Partial<RetryPolicy>
+  readonly concurrency?: number
+  readonly prefetch?: number
+  /** Milliseconds that `stop` waits for running handlers. Default 10 000. */
+  readonly stopDeadline?: number
+  /** Instead of the broker's own dead letters. */
+  readonly deadLetters?: DeadLetterStore
+  readonly onDeadLetter?: DeadLetterHook
+  readonly middleware?: readonly Middleware[]
+  /** Refuse to publish a type that has no contract. Default false: it is sent unchecked. */
+  readonly strict?: boolean
+}
+
+/** Told of each dead letter, at most once a second per group and error; `suppressed` counts those not told. Never given payloads. */
+export type DeadLetterHook = (alert: DeadLetterAlert) => void | Promise<void>
+
+export interface DeadLetterAlert {
+  readonly group: string
+  readonly handler: string
+  readonly messageId: string
+  readonly type: string
+  readonly reason: string
+  readonly error: { readonly name: string; readonly message: string }
+  readonly attempts: number
+  readonly suppressed: number
+}
