@@ -1,11 +1,12 @@
-import { spawn } from 'node:child_process'
 import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { node } from './program.ts'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
+const oxlint = join(root, 'node_modules/oxlint/bin/oxlint')
 
 /** A house of one line a file, with the project's own lint configuration. */
 const sound: Readonly<Record<string, string>> = {
@@ -40,7 +41,7 @@ describe('the lint rules of the house', () => {
       await mkdir(dirname(join(house, path)), { recursive: true })
       await writeFile(join(house, path), text)
     }
-    const { code, stdout } = await oxlint(['--format=json', 'packages', 'examples'], house)
+    const { code, stdout } = await node([oxlint, '--format=json', 'packages', 'examples'], house)
     const { diagnostics } = JSON.parse(stdout) as { diagnostics: { code: string; filename: string }[] }
     expect(code === 0, stdout).toBe(diagnostics.length === 0)
     return diagnostics.map((problem) => `${problem.code} ${problem.filename}`).toSorted()
@@ -109,17 +110,3 @@ describe('the lint rules of the house', () => {
     expect(await lint({ [path]: text })).toContain(`typescript(no-floating-promises) ${path}`)
   })
 })
-
-function oxlint(args: readonly string[], cwd: string): Promise<{ code: number | null; stdout: string }> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [join(root, 'node_modules/oxlint/bin/oxlint'), ...args], { cwd })
-    let stdout = ''
-    let stderr = ''
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
-    child.on('error', reject)
-    child.on('close', (code) =>
-      stdout === '' ? reject(new Error(`oxlint said nothing: ${stderr}`)) : resolve({ code, stdout }),
-    )
-  })
-}

@@ -1,0 +1,149 @@
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { builtinModules } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { publint } from 'publint'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { node, npm, run } from './program.ts'
+
+const root = fileURLToPath(new URL('../../..', import.meta.url))
+const manifest = JSON.parse(await readFile(join(root, 'packages/busbar/package.json'), 'utf8')) as {
+  readonly version: string
+  readonly exports: Readonly<Record<string, unknown>>
+  readonly devDependencies: Readonly<Record<string, string>>
+}
+const paths = Object.keys(manifest.exports).map((path) => path.replace('.', 'busbar'))
+const tsc = join(root, 'node_modules/typescript/bin/tsc')
+
+describe('the packed library', () => {
+  let place: string
+  let tarball: string
+  let files: readonly string[]
+
+  beforeAll(async () => {
+    place = await mkdtemp(join(tmpdir(), 'busbar-package-'))
+    ;({ tarball, files } = await pack(join(place, 'workspace')))
+  }, 180_000)
+  afterAll(() => rm(place, { recursive: true, force: true }))
+
+  test('holds what was built, its README and licence, and nothing else', () => {
+    const meant = /^(package\.json|README\.md|LICENSE|dist\/.+\.(js|d\.ts))$/
+    expect(files.filter((file) => !meant.test(file))).toEqual([])
+    expect(files).toEqual(expect.arrayContaining(['README.md', 'LICENSE', 'dist/index.js', 'dist/index.d.ts']))
+  })
+
+  test('holds no tests and no fixtures', () => {
+    expect(files.filter((file) => /(\.test\.|\.test-d\.|\.type\.|fixtures\/)/.test(file))).toEqual([])
+  })
+
+  test('holds the conformance suite, which is part of the product', () => {
+    expect(files.filter((file) => file.startsWith('dist/testing/conformance/')).length).toBeGreaterThan(1)
+  })
+
+  test('is clean for publint', async () => {
+    const bytes = await readFile(tarball)
+    const { messages } = await publint({ pack: { tarball: new Uint8Array(bytes).buffer }, strict: true })
+    expect(messages).toEqual([])
+  })
+
+  test('has the right types at every path for ESM users', async () => {
+    const attw = join(root, 'node_modules/@arethetypeswrong/cli/dist/index.js')
+    const { code, stdout, stderr } = await node(
+      [attw, tarball, '--profile', 'esm-only', '--format', 'ascii', '--no-color'],
+      place,
+    )
+    expect(code, stdout + stderr).toBe(0)
+  })
+
+  describe('installed in an empty project', () => {
+    let project: string
+    let readme: { readonly program: string; readonly output: string }
+
+    beforeAll(async () => {
+      readme = helloWorld(await readFile(join(root, 'README.md'), 'utf8'))
+      project = join(place, 'project')
+      await mkdir(join(project, 'node_modules/@types'), { recursive: true })
+      await writeFile(join(project, 'package.json'), '{ "private": true, "type": "module" }')
+      await writeFile(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions: strictest, include: ['*.ts'] }))
+      await npm(['install', '--no-audit', '--no-fund', '--prefer-offline', tarball, ...others(readme.program)], project)
+      // Its users bring a TypeScript and the types of Node themselves: here, those of the workspace.
+      await mkdir(join(project, 'node_modules/@types'), { recursive: true })
+      await symlink(join(root, 'node_modules/@types/node'), join(project, 'node_modules/@types/node'))
+    }, 180_000)
+
+    test.each(paths)('%s can be imported', async (path) => {
+      const program = `const all = await import(${JSON.stringify(path)}${path.endsWith('.json') ? ', { with: { type: "json" } }' : ''}); console.log(Object.keys(all).length)`
+      const { code, stdout, stderr } = await node(['--input-type=module', '--eval', program], project)
+      expect(code, stderr).toBe(0)
+      expect(Number(stdout), 'names that it exports').toBeGreaterThan(0)
+    })
+
+    test('type-checks at every path under the strictest settings, its declarations included', async () => {
+      const imports = paths
+        .filter((path) => !path.endsWith('.json'))
+        .map((path, at) => `import * as all${at} from '${path}'`)
+      const uses = imports.map((_, at) => `console.log(all${at})`)
+      await writeFile(join(project, 'every-path.ts'), [...imports, ...uses].join('\n'))
+      const { code, stdout, stderr } = await node([tsc, '-p', 'tsconfig.json'], project)
+      expect(code, stdout + stderr).toBe(0)
+    })
+
+    test("type-checks and runs the README's hello world, which prints what the README says", async () => {
+      await writeFile(join(project, 'hello.ts'), readme.program)
+      const types = await node([tsc, '-p', 'tsconfig.json'], project)
+      expect(types.code, types.stdout + types.stderr).toBe(0)
+      const { code, stdout, stderr } = await node(['hello.ts'], project)
+      expect(code, stderr).toBe(0)
+      expect(stdout.trimEnd()).toBe(readme.output.trimEnd())
+    })
+  })
+})
+
+const strictest = {
+  target: 'es2024',
+  lib: ['es2024', 'esnext.disposable'],
+  module: 'nodenext',
+  types: ['node'],
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  noUncheckedIndexedAccess: true,
+  skipLibCheck: false,
+  noEmit: true,
+}
+
+/** Packs a copy of what packing needs, so that the `dist` which other tests may be using is left alone. */
+async function pack(workspace: string): Promise<{ tarball: string; files: readonly string[] }> {
+  const needed = ['package.json', 'tsconfig.base.json', 'README.md', 'LICENSE', 'script/prepack.ts']
+  const library = ['package.json', 'tsconfig.build.json', 'src'].map((path) => `packages/busbar/${path}`)
+  for (const path of [...needed, ...library]) await cp(join(root, path), join(workspace, path), { recursive: true })
+  await symlink(join(root, 'node_modules'), join(workspace, 'node_modules'))
+  const folder = join(workspace, 'packages/busbar')
+  await npm(['pack', '--silent', '--pack-destination', workspace], folder)
+  const tarball = join(workspace, `busbar-${manifest.version}.tgz`)
+  const { stdout } = await run('tar', ['-tzf', tarball], workspace)
+  return {
+    tarball,
+    files: stdout
+      .trim()
+      .split('\n')
+      .map((file) => file.replace('package/', '')),
+  }
+}
+
+/** The first TypeScript block of the README and the output that follows it. */
+function helloWorld(text: string): { program: string; output: string } {
+  const [, program, output] = /^```ts\n([\s\S]*?)^```$[\s\S]*?^```text\n([\s\S]*?)^```$/m.exec(text) ?? []
+  if (program === undefined || output === undefined)
+    throw new Error('README.md has no ```ts block followed by a ```text block')
+  return { program, output }
+}
+
+/** What a program imports beside busbar, at the versions that the workspace uses. */
+function others(program: string): readonly string[] {
+  const names = [...program.matchAll(/from '([^']+)'/g)].map(([, name = '']) => name)
+  const packages = names.filter(
+    (name) => !name.startsWith('node:') && !builtinModules.includes(name) && !name.startsWith('busbar'),
+  )
+  return packages.map((name) => `${name}@${manifest.devDependencies[name] ?? 'latest'}`)
+}
