@@ -52,7 +52,7 @@ export class MemoryBroker implements Broker {
   private sequence = 0
   private stopped = false
   private readonly host: GroupHost = {
-    later: (ms, callback) => this.later(ms, callback),
+    later: (ms, callback) => this.at(this.clock.now() + ms, callback),
     putAside: (group, entry, failure) => this.putAside(group, entry, failure),
   }
 
@@ -174,22 +174,19 @@ export class MemoryBroker implements Broker {
 
   private delay(outgoing: Outgoing, at: number): void {
     add(this.delayed, outgoing.topic, 1)
-    this.later(at - this.clock.now(), () => {
-      // A timer can fire a moment early against the clock that `at` was read from: never early.
-      if (this.clock.now() < at) {
-        add(this.delayed, outgoing.topic, -1)
-        this.delay(outgoing, at)
-        return
-      }
+    this.at(at, () => {
       add(this.delayed, outgoing.topic, -1)
       this.spread(outgoing)
     })
   }
 
-  private later(ms: number, callback: () => void): void {
-    const cancel = this.clock.schedule(Math.max(0, Math.ceil(ms)), () => {
+  /** Calls back at a time of the clock or later. A timer can fire a moment before that: then it waits once more. */
+  private at(time: number, callback: () => void): void {
+    const cancel = this.clock.schedule(Math.max(0, Math.ceil(time - this.clock.now())), () => {
       this.timers.delete(cancel)
-      if (!this.stopped) callback()
+      if (this.stopped) return
+      if (this.clock.now() < time) this.at(time, callback)
+      else callback()
     })
     this.timers.add(cancel)
   }

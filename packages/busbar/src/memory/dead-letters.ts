@@ -63,7 +63,9 @@ export class MemoryDeadLetters implements DeadLetterStore {
   async redrive(which: DeadLetterSelection, edit?: DeadLetterEdit): Promise<number> {
     const chosen = this.choose(which)
     // All edits first: one that throws leaves everything as it was.
-    const edited = chosen.map((letter) => (edit === undefined ? letter : { ...letter, message: edit(letter) }))
+    const edited = chosen.map((letter) =>
+      edit === undefined ? letter : { ...letter, message: { ...edit(letter), id: letter.message.id } },
+    )
     for (const letter of edited) {
       this.letters.delete(letter.id)
       this.host.redrive(letter)
