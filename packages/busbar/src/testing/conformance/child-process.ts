@@ -4,7 +4,7 @@ import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Outgoing, SubscriptionSpec } from '../../broker/index.ts'
 import type { Call, Command, FromChild, Report, Rule } from './script.ts'
-import type { TargetOptions } from './types.ts'
+import type { TargetOptions } from './target.ts'
 import { eventually, within } from './waiting.ts'
 
 export interface ChildOptions {
@@ -165,7 +165,7 @@ export class ChildProcess {
 
   #gone(): void {
     this.#running = false
-    for (const { reject } of this.#waiting.values()) reject(new Error(`process ${this.pid} ended ${this.#errors}`))
+    for (const waiting of this.#waiting.values()) waiting.reject(new Error(`process ${this.pid} ended ${this.#errors}`))
     this.#waiting.clear()
   }
 }

@@ -8,7 +8,7 @@ import { EventBus } from '../../bus/index.ts'
 import type { Subscription } from '../../bus/index.ts'
 import { message } from './messages.ts'
 import type { Call, Command, FromChild, Report, Rule, Step } from './script.ts'
-import type { TargetModule } from './types.ts'
+import type { TargetModule } from './target.ts'
 import { Gate, sleep } from './waiting.ts'
 
 const members = new Map<string, { stop(deadline: number | undefined): Promise<void> }>()
@@ -55,6 +55,8 @@ function obey(command: Command): unknown {
       return process.getActiveResourcesInfo()
     case 'stop':
       return stop(command.deadline)
+    default:
+      return command satisfies never
   }
 }
 
@@ -97,12 +99,12 @@ function report(what: Report['what'], member: string, delivery: Delivery): Promi
 
 function follow(rule: Rule | undefined, delivery: Delivery): Verdict | Promise<Verdict> {
   if (rule === undefined) return { ack: true }
-  if (rule.slow !== undefined) return sleep(rule.slow).then(() => step(rule.then, delivery))
-  return step(rule.then, delivery)
+  if (rule.slow !== undefined) return sleep(rule.slow).then(() => step(rule.act, delivery))
+  return step(rule.act, delivery)
 }
 
-function step(then: Step, delivery: Delivery): Verdict | Promise<Verdict> {
-  switch (then.do) {
+function step(act: Step, delivery: Delivery): Verdict | Promise<Verdict> {
+  switch (act.do) {
     case 'ack':
       return { ack: true }
     case 'hold':
@@ -110,11 +112,11 @@ function step(then: Step, delivery: Delivery): Verdict | Promise<Verdict> {
     case 'kill':
       return die()
     case 'block':
-      while (!existsSync(then.until)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
-      return then.verdict === 'ack' ? { ack: true } : { deadLetter: failure(delivery) }
+      while (!existsSync(act.until)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
+      return act.verdict === 'ack' ? { ack: true } : { deadLetter: failure(delivery) }
     case 'redeliver': {
       const firstFailedAt = delivery.firstFailedAt ?? Date.now()
-      return { redeliver: { after: then.after, attempts: delivery.attempts + 1, firstFailedAt } }
+      return { redeliver: { after: act.after, attempts: delivery.attempts + 1, firstFailedAt } }
     }
     case 'deadLetter':
       return { deadLetter: failure(delivery) }
@@ -122,6 +124,8 @@ function step(then: Step, delivery: Delivery): Verdict | Promise<Verdict> {
       return { release: true }
     case 'throw':
       throw new Error('the script says so')
+    default:
+      return act satisfies never
   }
 }
 
@@ -164,9 +168,9 @@ async function handle({ member, topic, options, retry, rules }: Extract<Command,
     const rule = rules.find((one) => matches(one, seenMessage, attempts))
     await tell({ report: { ...seen, what: 'began', at: machineTime() } })
     if (rule?.slow !== undefined) await sleep(rule.slow)
-    if (rule?.then.do === 'throw') throw new Error('the script says so')
-    if (rule?.then.do === 'kill') await die()
-    if (rule?.then.do === 'hold') await hold.opened
+    if (rule?.act.do === 'throw') throw new Error('the script says so')
+    if (rule?.act.do === 'kill') await die()
+    if (rule?.act.do === 'hold') await hold.opened
     await tell({ report: { ...seen, what: 'ended', at: machineTime() } })
   }
   const subscription: Subscription = await bus.subscribe('*', handler, { ...options, topic, retry })

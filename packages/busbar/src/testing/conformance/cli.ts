@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import { resultLine, resultsAsJson, skipReasons, summaryLine } from './report.ts'
 import { runConformance } from './runner.ts'
-import type { ConformanceTarget } from './types.ts'
+import type { ConformanceTarget } from './target.ts'
 import { builtInTargets, targetOf } from './targets/index.ts'
 
 const usage = `Usage: npm run conformance -- <target> [options]

@@ -1,17 +1,13 @@
 import type { Broker, Capabilities, Outgoing, SubscriptionSpec } from '../../broker/index.ts'
+import { EventBus, silentLogger } from '../../bus/index.ts'
+import type { BusOptions } from '../../bus/index.ts'
 import type { EncodedMessage } from '../../message/message.ts'
 import { ack, Collector } from './collector.ts'
 import type { Handle } from './collector.ts'
 import { ChildProcess } from './child-process.ts'
 import type { ChildOptions } from './child-process.ts'
-import type {
-  ConformanceOptions,
-  ConformanceTarget,
-  EndFault,
-  TargetFaults,
-  TargetModule,
-  TargetOptions,
-} from './types.ts'
+import type { ConformanceOptions } from './options.ts'
+import type { ConformanceTarget, EndFault, TargetFaults, TargetModule, TargetOptions } from './target.ts'
 import { eventually, sleep, within } from './waiting.ts'
 
 /** What a member asks for; the rest has defaults. */
@@ -56,6 +52,21 @@ export class CheckContext {
     this.onEnd(() => broker.stop({ deadline: 500 }))
     await broker.start()
     return broker
+  }
+
+  /** A started bus over a broker of its own, whose default topics are those of this check. Retries are quick. */
+  async bus({ lease, ...options }: BusOptions & { readonly lease?: number } = {}): Promise<EventBus> {
+    const broker = await this.#module.createBroker(this.#targetOptions(lease))
+    const bus = new EventBus(broker, {
+      source: 'conformance',
+      logger: silentLogger,
+      topics: { event: this.topic, command: this.name('commands'), query: this.name('queries') },
+      retry: { retries: 2, minDelay: 5, maxDelay: 20, redeliveries: [20, 40] },
+      ...options,
+    })
+    this.onEnd(() => bus.stop({ deadline: 500 }))
+    await bus.start()
+    return bus
   }
 
   /** Another process with a started broker. */

@@ -74,11 +74,7 @@ export function assertSame(actual: EncodedMessage, expected: EncodedMessage): vo
 /** Only what the envelope declares, so that an adapter's own fields or classes do not matter. */
 function plain(m: EncodedMessage): Record<string, unknown> {
   const { id, type, kind, source, subject, key, time, version, revision, priority, contentType } = m
-  const metadata = Object.fromEntries(
-    Object.entries(m.metadata)
-      .filter(([, value]) => value !== undefined)
-      .sort(),
-  )
+  const metadata = Object.fromEntries(Object.entries(m.metadata).filter(([, value]) => value !== undefined))
   // Buffer is a Uint8Array and as good as one.
   const body = m.body instanceof Uint8Array ? Uint8Array.from(m.body) : m.body
   const all = { id, type, kind, source, subject, key, version, revision, priority, contentType, metadata, body }

@@ -1,5 +1,5 @@
 import { styleText } from 'node:util'
-import type { CheckResult } from './types.ts'
+import type { CheckResult } from './check.ts'
 
 const marks = { passed: styleText('green', '✓'), failed: styleText('red', '✗'), skipped: styleText('yellow', '-') }
 

@@ -4,7 +4,9 @@ import type { Capabilities } from '../../broker/index.ts'
 import { allChecks } from './checks/index.ts'
 import { CheckContext } from './context.ts'
 import { whySkipped } from './selection.ts'
-import type { Check, CheckResult, ConformanceOptions, ConformanceTarget, TargetModule } from './types.ts'
+import type { Check, CheckResult } from './check.ts'
+import type { ConformanceOptions } from './options.ts'
+import type { ConformanceTarget, TargetModule } from './target.ts'
 import { within } from './waiting.ts'
 
 export interface RunOptions extends ConformanceOptions {

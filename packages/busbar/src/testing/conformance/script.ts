@@ -1,11 +1,9 @@
 /**
  * What a handler in a child process does, as data, and what it reports. A function cannot be sent to another process.
  */
-import type { SubscriptionSpec } from '../../broker/index.ts'
-import type { Outgoing } from '../../broker/index.ts'
-import type { SubscribeOptions } from '../../bus/types.ts'
-import type { RetryPolicy } from '../../bus/retry-policy.ts'
-import type { TargetOptions } from './types.ts'
+import type { Outgoing, SubscriptionSpec } from '../../broker/index.ts'
+import type { RetryPolicy, SubscribeOptions } from '../../bus/index.ts'
+import type { TargetOptions } from './target.ts'
 
 /** The first rule that matches a delivery is followed; without one it is acked. */
 export interface Rule {
@@ -17,7 +15,7 @@ export interface Rule {
   readonly slow?: number
   /** Tells the broker that so many runs have begun (`Delivery.began`), as a retry does, and reports `retrying`. */
   readonly began?: number
-  readonly then: Step
+  readonly act: Step
 }
 
 export type Step =
@@ -64,7 +62,7 @@ export type Command =
       readonly do: 'handle'
       readonly member: string
       readonly topic: string
-      readonly options: Pick<SubscribeOptions, 'group' | 'concurrency' | 'prefetch' | 'from' | 'onFailure'>
+      readonly options: SubscribeOptions
       readonly retry: Partial<Omit<RetryPolicy, 'retryable'>>
       readonly rules: readonly Rule[]
     }

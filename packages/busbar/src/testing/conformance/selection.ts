@@ -1,5 +1,6 @@
 import type { Capabilities } from '../../broker/index.ts'
-import type { Check, TargetModule } from './types.ts'
+import type { Check } from './check.ts'
+import type { TargetModule } from './target.ts'
 
 /** Why a check does not apply to a broker with these capabilities; undefined where it does. */
 export function whySkipped(check: Check, capabilities: Capabilities, module: TargetModule): string | undefined {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { assertEachOnce, message, numbered, numberOf } from '../messages.ts'
-import type { Check } from '../types.ts'
+import type { Verdict } from '../../../broker/index.ts'
+import type { Check } from '../check.ts'
 import { ack } from '../verdicts.ts'
 import { Gate, sleep } from '../waiting.ts'
 
@@ -71,10 +72,6 @@ export const backPressureChecks: readonly Check[] = [
     needs: (c) => c.groups,
     async run(ctx) {
       const broker = await ctx.broker()
-      const slow = async () => {
-        await sleep(2)
-        return ack
-      }
       const members = [
         await ctx.collect(broker, { prefetch: 2 }, slow),
         await ctx.collect(broker, { prefetch: 5 }, slow),
@@ -112,7 +109,7 @@ export const backPressureChecks: readonly Check[] = [
       await fill(small, 100)
       await fill(large, ctx.options.backlog)
       const child = await ctx.child({ exposeGc: true })
-      const hold = [{ then: { do: 'hold' as const } }]
+      const hold = [{ act: { do: 'hold' as const } }]
       const subscribe = (member: string, topic: string): Promise<void> =>
         child.subscribe(ctx.spec({ topics: [topic], group: ctx.name(member), from: 'earliest' }), hold, true, member)
       const has = (member: string, count: number): Promise<void> =>
@@ -137,3 +134,8 @@ export const backPressureChecks: readonly Check[] = [
     },
   },
 ]
+
+async function slow(): Promise<Verdict> {
+  await sleep(2)
+  return ack
+}

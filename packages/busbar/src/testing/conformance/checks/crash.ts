@@ -3,7 +3,7 @@ import { existsSync, writeFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { message, numbered, numberOf } from '../messages.ts'
-import type { Check } from '../types.ts'
+import type { Check } from '../check.ts'
 import { ack, redeliver } from '../verdicts.ts'
 
 /** Processes that die, and what must not die with them. All children are really started and really killed. */
@@ -14,7 +14,7 @@ export const crashChecks: readonly Check[] = [
     async run(ctx) {
       const { lease } = ctx.options
       const [broker, child] = await Promise.all([ctx.broker({ lease }), ctx.child({ lease })])
-      await child.subscribe(ctx.spec(), [{ then: { do: 'hold' } }])
+      await child.subscribe(ctx.spec(), [{ act: { do: 'hold' } }])
       const one = message({ key: 'k' })
       await broker.publish(ctx.batch(one))
       await child.reported('began', one.id)
@@ -32,7 +32,7 @@ export const crashChecks: readonly Check[] = [
       const one = message({ key: 'k' })
       const child = await ctx.child({ lease })
       // The effect is the report; the process dies before its verdict.
-      await child.subscribe(ctx.spec(), [{ then: { do: 'kill' } }])
+      await child.subscribe(ctx.spec(), [{ act: { do: 'kill' } }])
       await broker.publish(ctx.batch(one))
       await child.ended()
       assert.equal(child.of('began', one.id).length, 1)
@@ -51,7 +51,7 @@ export const crashChecks: readonly Check[] = [
       const [broker, child] = await Promise.all([ctx.broker({ lease }), ctx.child({ lease })])
       const sent = numbered(ctx.topic, 200, 10)
       const fatal = sent[120]?.message.id ?? ''
-      await child.subscribe(ctx.spec({ prefetch: 5 }), [{ when: { ids: [fatal] }, then: { do: 'kill' } }])
+      await child.subscribe(ctx.spec({ prefetch: 5 }), [{ when: { ids: [fatal] }, act: { do: 'kill' } }])
       await broker.publish(sent)
       await child.ended()
       const settled = new Set(child.of('ended').map(({ id }) => id))
@@ -101,7 +101,7 @@ export const crashChecks: readonly Check[] = [
       const { lease } = ctx.options
       const children = await Promise.all([ctx.child({ lease }), ctx.child({ lease }), ctx.child({ lease })])
       await Promise.all(
-        children.map((child) => child.subscribe(ctx.spec({ prefetch: 5 }), [{ slow: 2, then: { do: 'ack' } }])),
+        children.map((child) => child.subscribe(ctx.spec({ prefetch: 5 }), [{ slow: 2, act: { do: 'ack' } }])),
       )
       const [publisher] = children
       await publisher?.publishOn(ctx.topic, 4)
@@ -124,7 +124,7 @@ export const crashChecks: readonly Check[] = [
       const attempts: number[] = []
       await (await ctx.collect(broker, {}, () => ack)).stop()
       await broker.publish(ctx.batch(one))
-      for (const then of [
+      for (const act of [
         { do: 'redeliver', after: 0 },
         { do: 'kill' },
         { do: 'redeliver', after: 0 },
@@ -133,13 +133,13 @@ export const crashChecks: readonly Check[] = [
         const child = await ctx.child({ lease })
         // It gives the message back once and hangs then, or dies.
         const tries = attempts.length
-        await child.subscribe(ctx.spec(), [{ then: then.do === 'kill' ? then : { ...then, after: 50 } }])
+        await child.subscribe(ctx.spec(), [{ act: act.do === 'kill' ? act : { ...act, after: 50 } }])
         const { attempts: begun } = await child.reported('began', one.id)
         attempts.push(begun)
         assert.ok(begun >= tries, `${begun} attempts known after ${tries} runs`)
-        if (then.do === 'kill') await child.ended()
+        if (act.do === 'kill') await child.ended()
         else await child.reported('ended', one.id)
-        if (then.do === 'redeliver') await child.unsubscribe()
+        if (act.do === 'redeliver') await child.unsubscribe()
         for (const report of child.of('began', one.id).slice(1)) attempts.push(report.attempts)
       }
       const seen = await ctx.collect(broker)
@@ -165,7 +165,7 @@ export const crashChecks: readonly Check[] = [
       await broker.publish(ctx.batch(fatal))
       for (let death = 0; death < 3; death++) {
         const child = await ctx.child({ lease })
-        await child.subscribe(ctx.spec(), [{ then: { do: 'kill' } }])
+        await child.subscribe(ctx.spec(), [{ act: { do: 'kill' } }])
         await child.ended()
       }
       const seen = await ctx.collect(broker)
@@ -183,7 +183,7 @@ export const crashChecks: readonly Check[] = [
       const broker = await ctx.broker({ lease })
       const one = message({ key: 'k' })
       const child = await ctx.child({ lease })
-      await child.subscribe(ctx.spec(), [{ then: { do: 'hold' }, began: 3 }])
+      await child.subscribe(ctx.spec(), [{ act: { do: 'hold' }, began: 3 }])
       await broker.publish(ctx.batch(one))
       await child.reported('retrying', one.id)
       await child.kill()
@@ -198,7 +198,7 @@ export const crashChecks: readonly Check[] = [
     async run(ctx) {
       const { lease } = ctx.options
       const [broker, child] = await Promise.all([ctx.broker({ lease }), ctx.child({ lease })])
-      await child.subscribe(ctx.spec(), [{ when: { body: 'slow' }, slow: lease * 2.5, then: { do: 'ack' } }])
+      await child.subscribe(ctx.spec(), [{ when: { body: 'slow' }, slow: lease * 2.5, act: { do: 'ack' } }])
       const slow = message({ key: 'k', body: 'slow' })
       await broker.publish(ctx.batch(slow))
       await child.reported('began', slow.id)
@@ -224,7 +224,7 @@ export const crashChecks: readonly Check[] = [
       ctx.onEnd(() => rmSync(until, { force: true }))
       const one = message({ key: 'k' })
       await child.subscribe(ctx.spec(), [
-        { when: { ids: [one.id] }, then: { do: 'block', until, verdict: 'deadLetter' } },
+        { when: { ids: [one.id] }, act: { do: 'block', until, verdict: 'deadLetter' } },
       ])
       await broker.publish(ctx.batch(one))
       await child.reported('began', one.id)
@@ -247,7 +247,7 @@ export const crashChecks: readonly Check[] = [
       const { lease } = ctx.options
       const [broker, child] = await Promise.all([ctx.broker({ lease }), ctx.child({ lease })])
       const [one, marker] = [message({ key: 'k' }), message({ key: 'marker' })]
-      await child.subscribe(ctx.spec(), [{ when: { ids: [one.id] }, then: { do: 'redeliver', after: 1_000 } }])
+      await child.subscribe(ctx.spec(), [{ when: { ids: [one.id] }, act: { do: 'redeliver', after: 1_000 } }])
       await broker.publish(ctx.batch(one, marker))
       await child.reported('ended', one.id)
       const redelivering = async (): Promise<number | undefined> =>

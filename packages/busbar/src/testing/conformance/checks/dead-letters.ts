@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { Failure } from '../../../broker/index.ts'
 import type { EncodedMessage } from '../../../message/message.ts'
 import { assertSame, message, numbered, numberOf } from '../messages.ts'
-import type { Check } from '../types.ts'
+import type { Check } from '../check.ts'
 import { ack, deadLetter, firstTime, redeliver, rejects } from '../verdicts.ts'
 
 /** Putting aside, at the port. */
@@ -137,9 +137,6 @@ export const deadLetterChecks: readonly Check[] = [
       const one = message({ body: 'wrong', key: 'k', metadata: { correlationId: 'c', old: '1' } })
       await broker.publish(ctx.batch(one))
       await ctx.eventually(async () => (await broker.deadLetters.count({ group: ctx.group })) === 1, 'the dead letter')
-      const edit = ({ message: wrong }: { readonly message: EncodedMessage }): EncodedMessage => {
-        return { ...wrong, id: 'another', body: 'right', metadata: { ...wrong.metadata, edited: 'yes' } }
-      }
       assert.equal(await broker.deadLetters.redrive({ messageId: one.id, group: ctx.group }, edit), 1)
       await seen.received(2)
       const edited = { ...one, body: 'right', metadata: { ...one.metadata, edited: 'yes' } }
@@ -380,3 +377,8 @@ export const deadLetterChecks: readonly Check[] = [
     },
   },
 ]
+
+/** An edit that tries to change the id as well. */
+function edit({ message: wrong }: { readonly message: EncodedMessage }): EncodedMessage {
+  return { ...wrong, id: 'another', body: 'right', metadata: { ...wrong.metadata, edited: 'yes' } }
+}

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { EncodedMessage } from '../../../message/message.ts'
 import type { Outgoing } from '../../../broker/index.ts'
 import { message, numbered } from '../messages.ts'
-import type { Check } from '../types.ts'
+import type { Check } from '../check.ts'
 import { ack, firstTime, redeliver, rejects } from '../verdicts.ts'
 
 /** Later, and never earlier. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { assertEachOnce, assertSame, message, numbered, numberOf } from '../messages.ts'
-import type { Check } from '../types.ts'
+import type { Check } from '../check.ts'
 import { ack, firstTime, redeliver, release } from '../verdicts.ts'
 import { Gate } from '../waiting.ts'
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { assertEachOnce, message, numbered } from '../messages.ts'
-import type { Check } from '../types.ts'
+import type { Check } from '../check.ts'
 import { ack, firstTime, redeliver, rejects } from '../verdicts.ts'
 import { Gate } from '../waiting.ts'
 

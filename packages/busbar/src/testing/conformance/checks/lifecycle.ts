@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { message, numbered, numberOf } from '../messages.ts'
-import type { Check } from '../types.ts'
+import type { Check } from '../check.ts'
 import { ack, deadLetter, firstTime, redeliver, rejects, release } from '../verdicts.ts'
 import { Gate } from '../waiting.ts'
 
@@ -194,7 +194,7 @@ export const lifecycleChecks: readonly Check[] = [
   },
   {
     name: 'metrics tell lag, in flight, redelivering, dead, depth and delayed as they are',
-    needs: (c) => c.deadLetters && c.redelivery && c.delay && c.groups && c.replay,
+    needs: (c) => c.deadLetters && c.redelivery && c.delay && c.groups,
     async run(ctx) {
       const broker = await ctx.broker()
       const gate = new Gate()

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { assertEachOnce, assertKeyOrder, numbered, numberOf } from '../messages.ts'
-import type { Check } from '../types.ts'
+import type { Check } from '../check.ts'
 import { ack, deadLetter, firstTime, redeliver } from '../verdicts.ts'
 import { Gate } from '../waiting.ts'
 

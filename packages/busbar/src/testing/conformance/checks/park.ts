@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { assertKeyOrder, message, numbered, numberOf } from '../messages.ts'
-import type { Check } from '../types.ts'
+import type { Check } from '../check.ts'
 import { ack, deadLetter, firstTime, redeliver, rejects } from '../verdicts.ts'
 
 /** `onFailure: 'park'`: what is behind a failed message of its key waits for it. */

@@ -1,5 +1,5 @@
 import { extname } from 'node:path'
-import type { ConformanceTarget } from '../types.ts'
+import type { ConformanceTarget } from '../target.ts'
 
 /** Brokers of this package that the suite can be run over by name. */
 export const builtInTargets = ['memory', 'sqlite'] as const

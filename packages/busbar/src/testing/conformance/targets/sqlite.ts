@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Broker } from '../../../broker/index.ts'
 import { SqliteBroker } from '../../../sqlite/index.ts'
-import type { TargetOptions } from '../types.ts'
+import type { TargetOptions } from '../target.ts'
 
 /** A file for each namespace. */
 function fileOf({ namespace }: TargetOptions): string {

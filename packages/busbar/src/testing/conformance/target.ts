@@ -1,5 +1,4 @@
 import type { Broker, Capabilities } from '../../broker/index.ts'
-import type { CheckContext } from './context.ts'
 
 /** A broker to be checked. */
 export interface ConformanceTarget {
@@ -47,42 +46,3 @@ export interface TargetFaults {
 }
 
 export type EndFault = () => void | Promise<void>
-
-/** One thing that every broker with the capabilities must do. */
-export interface Check {
-  /** A sentence that is true of a sound broker; unique in the suite. */
-  readonly name: string
-  /**
-   * Which brokers it applies to. Default: all. Written as `(c) => c.a && c.b`: the capability that was asked for last is told
-   * as the reason of a skip.
-   */
-  readonly needs?: (capabilities: Capabilities) => boolean
-  /** The fault that the target must be able to cause. */
-  readonly fault?: keyof TargetFaults
-  /** It measures memory or starts several processes: run beside no other such check. Default false. */
-  readonly heavy?: boolean
-  /** Throws if the sentence is not true. */
-  run(context: CheckContext): Promise<void>
-}
-
-export interface ConformanceOptions {
-  /** Milliseconds that a check waits for something that must happen. Default 30 000. */
-  readonly patience?: number
-  /** Milliseconds that a check listens for something that must not happen, where no later message can mark the end. Default 300. */
-  readonly grace?: number
-  /** Lease in milliseconds for checks in which processes die or hang. Default 2000. */
-  readonly lease?: number
-  /** Messages waiting in the check of memory under a backlog. Default 100 000. */
-  readonly backlog?: number
-}
-
-export interface CheckResult {
-  readonly name: string
-  readonly result: 'passed' | 'failed' | 'skipped'
-  /** Milliseconds. */
-  readonly ms: number
-  /** Why it failed. */
-  readonly error?: Error
-  /** Why it was skipped: the capability or fault that is missing. */
-  readonly reason?: string
-}
