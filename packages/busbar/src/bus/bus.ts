@@ -108,7 +108,11 @@ export class EventBus {
 
   /** Starts the broker and the subscriptions made so far. Safe to call twice. */
   start(): Promise<void> {
-    this.started ??= this.begin()
+    this.started ??= this.begin().catch((error: unknown) => {
+      // What could not start may be started again, when the broker is back.
+      this.started = undefined
+      throw error
+    })
     return this.started
   }
 

@@ -96,7 +96,7 @@ export class Handling {
       return this.failed(delivery, message, route, error)
     }
     if (!isThenable(result)) return this.done(undefined)
-    return result.then(this.done, (error: unknown) => this.failed(delivery, message, route, error))
+    return Promise.resolve(result).then(this.done, (error: unknown) => this.failed(delivery, message, route, error))
   }
 
   /** One run. Throws or rejects as the handler does. */
@@ -251,6 +251,6 @@ export class Handling {
   }
 }
 
-function isThenable(value: unknown): value is Promise<unknown> {
+function isThenable(value: unknown): value is PromiseLike<unknown> {
   return value instanceof Promise || (typeof value === 'object' && value !== null && 'then' in value)
 }
