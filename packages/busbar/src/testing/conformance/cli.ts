@@ -60,8 +60,8 @@ function chosen(name: string): ConformanceTarget | undefined {
 }
 
 async function list(): Promise<number> {
-  const { allChecks } = await import('./checks/index.ts')
-  for (const { name } of allChecks) console.log(name)
+  const { conformanceChecks } = await import('./checks/index.ts')
+  for (const { name } of conformanceChecks) console.log(name)
   return 0
 }
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import type { Capabilities } from '../../broker/index.ts'
-import { allChecks } from './checks/index.ts'
+import { conformanceChecks } from './checks/index.ts'
 import { CheckContext } from './context.ts'
 import { whySkipped } from './selection.ts'
 import type { Check, CheckResult } from './check.ts'
@@ -38,7 +38,7 @@ export function brokerConformance(target: ConformanceTarget, options: Conformanc
   const complete = { patience: 30_000, grace: 300, lease: 2_000, backlog: 100_000, ...options }
   let opened: Promise<{ module: TargetModule; capabilities: Capabilities }> | undefined
   return {
-    checks: allChecks,
+    checks: conformanceChecks,
     async run(check) {
       const began = performance.now()
       const done = (result: CheckResult['result'], more: Partial<CheckResult> = {}): CheckResult => {

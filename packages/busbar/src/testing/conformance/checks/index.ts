@@ -1,5 +1,7 @@
 import type { Check } from '../check.ts'
+import { attemptChecks } from './attempts.ts'
 import { backPressureChecks } from './back-pressure.ts'
+import { broadcastChecks } from './broadcast.ts'
 import { busDeliveryChecks } from './bus-delivery.ts'
 import { busFailureChecks } from './bus-failure.ts'
 import { crashChecks } from './crash.ts'
@@ -8,23 +10,29 @@ import { delayChecks } from './delay.ts'
 import { deliveryChecks } from './delivery.ts'
 import { groupChecks } from './groups.ts'
 import { lifecycleChecks } from './lifecycle.ts'
+import { operationChecks } from './operation.ts'
 import { orderChecks } from './order.ts'
 import { parkChecks } from './park.ts'
 import { processChecks } from './processes.ts'
+import { redriveChecks } from './redrive.ts'
 import { roundTripChecks } from './round-trip.ts'
 
 /** Every check there is, in the order in which a reader would want them. */
-export const allChecks: readonly Check[] = [
+export const conformanceChecks: readonly Check[] = [
   ...deliveryChecks,
   ...roundTripChecks,
   ...orderChecks,
   ...groupChecks,
+  ...broadcastChecks,
   ...backPressureChecks,
   ...delayChecks,
   ...deadLetterChecks,
+  ...redriveChecks,
   ...parkChecks,
   ...lifecycleChecks,
+  ...operationChecks,
   ...crashChecks,
+  ...attemptChecks,
   ...busDeliveryChecks,
   ...busFailureChecks,
   ...processChecks,

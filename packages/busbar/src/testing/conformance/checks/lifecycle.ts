@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { message, numbered, numberOf } from '../messages.ts'
+import { numbered, numberOf } from '../messages.ts'
 import type { Check } from '../check.ts'
-import { ack, deadLetter, firstTime, redeliver, rejects, release } from '../verdicts.ts'
+import { ack, deadLetter, redeliver, rejects, release } from '../verdicts.ts'
 import { Gate } from '../waiting.ts'
 
 /** Start, stop, and everything in between that can be called at a bad moment. */
@@ -162,105 +162,6 @@ export const lifecycleChecks: readonly Check[] = [
       assert.ok(
         second.deliveries.every(({ attempts, redeliveries, crashes }) => attempts + redeliveries + crashes === 0),
       )
-    },
-  },
-  {
-    name: 'a hundred subscribe and unsubscribe cycles leak nothing, and the next member gets each message once',
-    heavy: true,
-    async run(ctx) {
-      const child = await ctx.child({ exposeGc: true })
-      const cycles = async (count: number): Promise<void> => {
-        for (let n = 0; n < count; n++) {
-          const broadcast = n % 2 === 1 && ctx.capabilities.broadcast
-          await child.subscribe(ctx.spec({ broadcast }))
-          await child.unsubscribe()
-        }
-      }
-      await cycles(20)
-      const [heap, resources] = [await child.heap(), (await child.resources()).length]
-      await cycles(100)
-      await ctx.eventually(
-        async () => (await child.resources()).length <= resources,
-        'timers and handles of ended subscriptions to be gone',
-      )
-      const grown = (await child.heap()) - heap
-      assert.ok(grown < 2 * 2 ** 20, `the heap grew by ${grown} bytes over 100 cycles`)
-      await child.subscribe(ctx.spec())
-      const batch = numbered(ctx.topic, 10, 2)
-      await child.publish(batch)
-      for (const one of batch) await child.reported('ended', one.message.id)
-      assert.equal(child.of('began').length, 10)
-    },
-  },
-  {
-    name: 'metrics tell lag, in flight, redelivering, dead, depth and delayed as they are',
-    needs: (c) => c.deadLetters && c.redelivery && c.delay && c.groups,
-    async run(ctx) {
-      const broker = await ctx.broker()
-      const gate = new Gate()
-      const failing = firstTime((delivery) =>
-        numberOf(delivery) === 0 ? redeliver(delivery, 60_000) : deadLetter(delivery),
-      )
-      const seen = await ctx.collect(broker, { prefetch: 4 }, async (delivery) => {
-        if (numberOf(delivery) < 3) return failing(delivery)
-        await gate.opened
-        return ack
-      })
-      await broker.publish(numbered(ctx.topic, 20, 1))
-      await broker.publish([{ topic: ctx.topic, message: message(), deliverAt: Date.now() + 60_000 }])
-      await seen.received(7)
-      const told = async (): Promise<object> => {
-        const metrics = await broker.metrics()
-        const { lag, inFlight, redelivering, parked, dead } =
-          metrics.groups.find(({ group }) => group === ctx.group) ?? {}
-        const { delayed } = metrics.topics.find(({ topic }) => topic === ctx.topic) ?? {}
-        return { lag, inFlight, redelivering, parked, dead, delayed }
-      }
-      const expected = { lag: 18, inFlight: 4, redelivering: 1, parked: 0, dead: 2, delayed: 1 }
-      let last: object = {}
-      const right = async (): Promise<boolean> => {
-        last = await told()
-        return JSON.stringify(last) === JSON.stringify(expected)
-      }
-      await ctx.eventually(right, () => `metrics ${JSON.stringify(expected)}; they say ${JSON.stringify(last)}`)
-      gate.open()
-      await seen.received(20)
-      await ctx.eventually(
-        async () => {
-          last = await told()
-          return JSON.stringify(last) === JSON.stringify({ ...expected, lag: 1, inFlight: 0 })
-        },
-        () => `lag 1 and nothing in flight; metrics say ${JSON.stringify(last)}`,
-      )
-      const depth = (await broker.metrics()).topics.find(({ topic }) => topic === ctx.topic)?.depth ?? -1
-      assert.ok(depth >= 1, `depth ${depth} with a message still to be redelivered`)
-    },
-  },
-  {
-    name: 'goes on after the broker could not be reached, and nothing confirmed is lost',
-    fault: 'interrupt',
-    async run(ctx) {
-      const broker = await ctx.broker()
-      const seen = await ctx.collect(broker)
-      const sent = numbered(ctx.topic, 60, 6)
-      const confirmed: string[] = []
-      const publish = async (from: number, to: number): Promise<void> => {
-        for (const one of sent.slice(from, to)) {
-          await broker.publish([one]).then(
-            () => confirmed.push(one.message.id),
-            () => undefined,
-          )
-        }
-      }
-      await publish(0, 20)
-      const end = await ctx.cause('interrupt')
-      const during = publish(20, 40)
-      await ctx.grace()
-      await end()
-      await during
-      await publish(40, 60)
-      assert.ok(confirmed.length >= 40, `${confirmed.length} of 60 confirmed`)
-      await seen.receivedAll(confirmed)
     },
   },
 ]

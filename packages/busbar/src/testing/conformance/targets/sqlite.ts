@@ -1,9 +1,10 @@
 import { rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import type { Broker } from '../../../broker/index.ts'
 import { SqliteBroker } from '../../../sqlite/index.ts'
-import type { TargetOptions } from '../target.ts'
+import type { TargetFaults, TargetOptions } from '../target.ts'
 
 /** A file for each namespace. */
 function fileOf({ namespace }: TargetOptions): string {
@@ -16,4 +17,31 @@ export function createBroker(options: TargetOptions): Broker {
 
 export function cleanup(options: TargetOptions): void {
   for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(fileOf(options) + suffix, { force: true })
+}
+
+export const faults: TargetFaults = {
+  async failDeadLetters(options) {
+    const database = open(options)
+    database.exec(`
+      CREATE TRIGGER conformance_no_dead_letters BEFORE INSERT ON busbar_set_aside WHEN NEW.state = 'dead'
+      BEGIN SELECT RAISE(ABORT, 'the check says so'); END`)
+    return () => {
+      database.exec('DROP TRIGGER conformance_no_dead_letters')
+      database.close()
+    }
+  },
+
+  /** Another connection holds the lock for writing. */
+  async interrupt(options) {
+    const database = open(options)
+    database.exec('BEGIN IMMEDIATE')
+    return () => {
+      database.exec('ROLLBACK')
+      database.close()
+    }
+  },
+}
+
+function open(options: TargetOptions): DatabaseSync {
+  return new DatabaseSync(fileOf(options), { timeout: 10_000 })
 }
