@@ -27,7 +27,7 @@ describe('the lint rules of the house', () => {
 
   beforeAll(async () => {
     house = await mkdtemp(join(tmpdir(), 'busbar-house-'))
-    for (const path of ['.oxlintrc.json', 'script/lint', 'tsconfig.json', 'tsconfig.base.json', 'package.json']) {
+    for (const path of ['.oxlintrc.json', 'script/house.ts', 'tsconfig.json', 'tsconfig.base.json', 'package.json']) {
       await cp(join(root, path), join(house, path), { recursive: true })
     }
     await symlink(join(root, 'node_modules'), join(house, 'node_modules'))

@@ -27,7 +27,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 const faces = new Set(['', 'config', 'testing', 'cli', 'studio', 'nestjs', 'audit', 'cqrs'])
 
 // The workspace is found from this file, so that a copy of it (the test's) governs the copy.
-const workspace = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
+const workspace = resolve(dirname(fileURLToPath(import.meta.url)), '..')
 const library = resolve(workspace, 'packages/busbar/src')
 
 /** What is wrong with `specifier` in `file`; undefined if nothing is. */
@@ -53,7 +53,7 @@ function objectionInLibrary(file: string, specifier: string): string | undefined
   const to = folderOf(target)
   if (from === to || faces.has(from)) return undefined
   const allowed = mayImport[from]
-  if (allowed === undefined) return `${from}/ has no place in the house yet: give it a row in script/lint/house.ts`
+  if (allowed === undefined) return `${from}/ has no place in the house yet: give it a row in script/house.ts`
   if (allowed.includes(to)) return undefined
   const may = allowed.length === 0 ? 'nothing above it' : allowed.map((name) => `${name}/`).join(', ')
   return `imports run downwards only: ${from}/ may import ${may}, not ${to === '' ? 'the files of src' : `${to}/`}`
