@@ -1,0 +1,272 @@
+import type { SqlContext } from './context.ts'
+import { HandedOut } from './delivery.ts'
+import type { Position } from './dialect.ts'
+import type { Row, Statements } from './executor.ts'
+import { holds, storeCursor } from './leases.ts'
+import type { OpenItem } from './open-list.ts'
+import type { OwnedPartition } from './partition.ts'
+import { messageOf } from './rows.ts'
+import { advanceLane, due, markHanded, nextDue, setAside } from './set-aside.ts'
+
+/** What may still be taken in one fetch, over all partitions. Counted down. */
+export interface Budget {
+  room: number
+  bytes: number
+  /** Suspects that may be handed out now. */
+  suspects: number
+}
+
+export interface AdvanceOptions {
+  /** Most messages for this partition. */
+  readonly limit: number
+  readonly budget: Budget
+  /** Unix milliseconds to which the lease is renewed. */
+  readonly expires: number
+  readonly park: boolean
+  /** A suspect of this partition is out: the log waits until it is through. */
+  readonly waits: boolean
+}
+
+/** What one fetch found, to be taken over in memory once it is committed. */
+export interface Advanced {
+  readonly lost: boolean
+  readonly position: Position
+  readonly backlog: OpenItem[]
+  readonly fresh: readonly HandedOut[]
+  readonly aside: readonly HandedOut[]
+  readonly more: boolean
+  readonly nextDue: number
+  readonly nextSuspect: number
+  /** Keys of which nothing is set aside any more. */
+  readonly unblocked: readonly string[]
+  /** Those who waited for the cursor that this stored. */
+  readonly waiters: readonly (() => void)[]
+}
+
+/**
+ * One step of one partition, inside a transaction: reads what comes next and stores, in the same commit, that it is
+ * handed out and which of the earlier ones have settled. What is lost with the process is only the settling since then.
+ */
+export async function advance(
+  sql: Statements,
+  context: SqlContext,
+  partition: OwnedPartition,
+  options: AdvanceOptions,
+): Promise<Advanced> {
+  const step = new Step(sql, context, partition, options)
+  await step.takeSetAside()
+  await step.takeBacklog()
+  await step.takeLog()
+  return step.store()
+}
+
+class Step {
+  private readonly sql: Statements
+  private readonly context: SqlContext
+  private readonly partition: OwnedPartition
+  private readonly options: AdvanceOptions
+  private readonly now: number
+  private room: number
+  private lost = false
+  private fenced = false
+  private position: Position
+  private backlog: OpenItem[]
+  private more: boolean
+  private nextDue: number
+  private nextSuspect: number
+  private readonly fresh: HandedOut[] = []
+  private readonly aside: HandedOut[] = []
+  /** Keys that memory says are blocked: are they still? */
+  private readonly lanes = new Map<string, boolean>()
+
+  constructor(sql: Statements, context: SqlContext, partition: OwnedPartition, options: AdvanceOptions) {
+    this.sql = sql
+    this.context = context
+    this.partition = partition
+    this.options = options
+    this.now = context.now()
+    this.room = Math.min(options.limit, options.budget.room)
+    this.position = partition.position
+    this.backlog = partition.backlog
+    this.more = partition.more
+    this.nextDue = partition.nextDue
+    this.nextSuspect = partition.nextSuspect
+  }
+
+  async takeSetAside(): Promise<void> {
+    const { partition, now } = this
+    const { budget } = this.options
+    if (partition.nextDue <= now && this.room > 0 && (await this.fence())) {
+      const rows = await due(this.sql, partition, 'due', now, this.room, this.enough)
+      for (const row of rows) await this.takeAside(row, 1)
+      this.nextDue = await nextDue(this.sql, partition, 'due')
+    }
+    if (partition.nextSuspect <= now && this.room > 0 && budget.suspects > 0 && (await this.fence())) {
+      const rows = await due(this.sql, partition, 'suspect', now, 1, this.enough)
+      for (const row of rows) await this.takeAside(row, 2)
+      budget.suspects -= rows.length
+      this.nextSuspect = await nextDue(this.sql, partition, 'suspect')
+    }
+  }
+
+  /** What an owner before had open, in order: many at a time, but suspects alone. */
+  async takeBacklog(): Promise<void> {
+    if (this.lost || this.room <= 0) return
+    const [first] = this.backlog
+    if (first === undefined) return
+    const { budget, waits } = this.options
+    if (first.suspect && (waits || budget.suspects <= 0)) return
+    const end = this.backlog.findIndex((item) => item.suspect)
+    const wanted = first.suspect ? 1 : Math.min(this.room, end < 0 ? this.backlog.length : end)
+    const items = this.backlog.slice(0, wanted)
+    const list = this.context.dialect.listOf(items.map((item) => item.position))
+    const rows = await this.sql.all(this.context.dialect.readAt, [list], this.enough)
+    const found = new Map(rows.map((row) => [String(row['position']), row]))
+    const last = String(rows.at(-1)?.['position'])
+    let taken = 0
+    for (const item of items) {
+      const row = found.get(String(item.position))
+      taken++
+      if (row !== undefined) await this.takeInLine(row, item)
+      // Reading may have ended early, at the limit of bytes.
+      if (budget.bytes <= 0 && String(item.position) === last) break
+    }
+    if (first.suspect) budget.suspects--
+    this.backlog = this.backlog.slice(taken)
+  }
+
+  async takeLog(): Promise<void> {
+    if (this.lost || this.room <= 0 || !this.more || this.backlog.length > 0 || this.options.waits) return
+    if (this.options.budget.bytes <= 0) return
+    const { topic, partition } = this.partition
+    const limit = this.room
+    const rows = await this.sql.all(
+      this.context.dialect.readAfter,
+      [topic.id, partition, this.position, limit],
+      this.enough,
+    )
+    for (const row of rows) await this.takeInLine(row, undefined)
+    this.position = rows.at(-1)?.['position'] ?? this.position
+    this.more = rows.length >= limit || this.options.budget.bytes <= 0
+  }
+
+  async store(): Promise<Advanced> {
+    const { partition, position, backlog, fresh } = this
+    const { dialect } = this.context
+    const waiters = [...partition.storedWaiters]
+    const changed = position !== partition.position || backlog !== partition.backlog || fresh.length > 0
+    if (!this.lost && (changed || partition.dirty || waiters.length > 0)) {
+      partition.dirty = false
+      const cursor = { position, open: partition.openList(dialect, { fresh, backlog }), expires: this.options.expires }
+      if (!(await storeCursor(this.sql, partition, cursor))) this.lost = true
+    }
+    this.options.budget.room -= fresh.length + this.aside.length
+    return {
+      lost: this.lost,
+      position,
+      backlog,
+      fresh,
+      aside: this.aside,
+      more: this.more,
+      nextDue: this.nextDue,
+      nextSuspect: this.nextSuspect,
+      unblocked: [...this.lanes].filter(([, blocked]) => !blocked).map(([lane]) => lane),
+      waiters,
+    }
+  }
+
+  private async takeInLine(row: Row, item: OpenItem | undefined): Promise<void> {
+    const { partition } = this
+    const message = messageOf(row)
+    const delivery = new HandedOut(partition, message, partition.topic.name, {
+      position: row['position'] as Position,
+      attempts: item?.attempts ?? 0,
+      crashes: item?.crashes ?? 0,
+      suspect: item?.suspect ?? false,
+    })
+    if (message.key !== undefined && (await this.isBlocked(message.key))) {
+      if (await this.fence()) await this.park(delivery)
+      return
+    }
+    this.fresh.push(delivery)
+    this.room--
+  }
+
+  /** Something of its key is set aside. Another process may have discarded it since, so memory alone is not believed. */
+  private async isBlocked(lane: string): Promise<boolean> {
+    if (!this.options.park || !this.partition.blocked.has(lane)) return false
+    const known = this.lanes.get(lane)
+    if (known !== undefined) return known
+    const { group, topic } = this.partition
+    const blocked = await advanceLane(this.sql, group, topic.id, lane, this.now)
+    this.lanes.set(lane, blocked)
+    return blocked
+  }
+
+  private park(delivery: HandedOut): Promise<void> {
+    return setAside(this.sql, parked(this.partition, delivery, this.now))
+  }
+
+  private async takeAside(row: Row, handed: 1 | 2): Promise<void> {
+    const { partition } = this
+    const entry = Number(row['entry'])
+    await markHanded(this.sql, entry, handed)
+    this.aside.push(
+      new HandedOut(partition, messageOf(row), partition.topic.name, {
+        position: row['origin'] as Position,
+        entry,
+        place: row['place'] as string,
+        lane: (row['lane'] as string | null) ?? undefined,
+        attempts: Number(row['attempts']),
+        redeliveries: Number(row['redeliveries']),
+        crashes: Number(row['crashes']),
+        firstFailedAt: row['first_failed_at'] === null ? undefined : Number(row['first_failed_at']),
+        suspect: handed === 2,
+      }),
+    )
+    this.room--
+  }
+
+  /** Whatever is written beside the cursor is written only by the owner of the lease. */
+  private async fence(): Promise<boolean> {
+    if (!this.fenced && !this.lost) {
+      this.fenced = await holds(this.sql, this.partition, this.options.expires)
+      this.lost = !this.fenced
+    }
+    return this.fenced
+  }
+
+  /** Bounds the memory of one fetch, whatever the size of the messages. */
+  private readonly enough = (row: Row): boolean => {
+    const body = row['body'] as string | Uint8Array
+    this.options.budget.bytes -= body.length
+    return this.options.budget.bytes <= 0
+  }
+}
+
+/** A message that has to wait behind an earlier one of its key. */
+export function parked(partition: OwnedPartition, delivery: HandedOut, now: number): Parameters<typeof setAside>[1] {
+  return {
+    group: partition.group,
+    topic: partition.topic.id,
+    partition: partition.partition,
+    state: 'parked',
+    message: delivery.message,
+    place: delivery.position,
+    origin: delivery.origin,
+    lane: delivery.lane,
+    dueAt: null,
+    attempts: delivery.begun,
+    redeliveries: delivery.redeliveries,
+    crashes: delivery.crashes,
+    firstFailedAt: now,
+    failure: {
+      reason: 'parked',
+      error: { name: 'Parked', message: 'waits behind an earlier message of the same key' },
+      handler: partition.group,
+      attempts: delivery.begun,
+      firstFailedAt: now,
+      lastFailedAt: now,
+    },
+  }
+}

@@ -1,0 +1,20 @@
+import type { Dialect } from './dialect.ts'
+import type { Executor } from './executor.ts'
+import type { BrokerLogger } from './logger.ts'
+import type { Topics } from './topics.ts'
+
+/** What the parts of one SQL broker share. */
+export interface SqlContext {
+  readonly executor: Executor
+  readonly dialect: Dialect
+  readonly topics: Topics
+  readonly logger: BrokerLogger
+  /** Milliseconds that a member keeps its partitions without a sign of life. */
+  readonly lease: number
+  /** Time by which delays are kept. Unix milliseconds. */
+  now(): number
+  /** Tells the members of this broker that a group's partitions or set-aside messages have changed. */
+  groupChanged(group: string): void
+  /** Tells the members of this broker that the log of a topic has grown. */
+  topicGrew(topic: number, partition: number): void
+}

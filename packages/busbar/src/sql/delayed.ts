@@ -1,0 +1,63 @@
+import type { SqlContext } from './context.ts'
+import type { SqlValue } from './executor.ts'
+import { APPEND } from './log.ts'
+import { MESSAGE_COLUMNS, messageColumns, placeholders } from './rows.ts'
+
+/** Keeps a message out of the log until its time. Values: due time, topic, partition, then the message's. */
+export const DELAY =
+  `INSERT INTO busbar_delayed (due_at, topic, partition, ${messageColumns}) ` +
+  `VALUES (${placeholders(MESSAGE_COLUMNS.length + 3)})`
+
+/** Most messages moved in one transaction. */
+const AT_ONCE = 200
+
+/**
+ * Moves delayed messages whose time has come to the end of the log. Any process may do it: each is moved in one
+ * transaction, so never twice and never lost.
+ */
+export class Delayed {
+  /** Unix milliseconds of the next one, as far as is known; Infinity: none. */
+  next = 0
+
+  private readonly context: SqlContext
+
+  constructor(context: SqlContext) {
+    this.context = context
+  }
+
+  /** A message was delayed by this process. */
+  added(dueAt: number): void {
+    this.next = Math.min(this.next, dueAt)
+  }
+
+  /** Looks again, because another process may have delayed one. */
+  async refresh(): Promise<void> {
+    const [row] = await this.context.executor.all('SELECT MIN(due_at) AS next FROM busbar_delayed')
+    this.next = row?.['next'] === null || row === undefined ? Infinity : Number(row['next'])
+  }
+
+  async move(): Promise<void> {
+    const { executor } = this.context
+    while (this.next <= this.context.now()) {
+      const moved = await executor.write(async (sql) => {
+        const rows = await sql.all(
+          `SELECT seq, topic, partition, ${messageColumns} FROM busbar_delayed WHERE due_at <= ? ORDER BY due_at, seq LIMIT ?`,
+          [this.context.now(), AT_ONCE],
+        )
+        if (rows.length === 0) return rows
+        const columns = ['topic', 'partition', ...MESSAGE_COLUMNS]
+        await sql.runMany(
+          APPEND,
+          rows.map((row) => columns.map((column) => row[column] as SqlValue)),
+        )
+        await sql.runMany(
+          'DELETE FROM busbar_delayed WHERE seq = ?',
+          rows.map((row) => [row['seq'] as SqlValue]),
+        )
+        return rows
+      })
+      for (const row of moved) this.context.topicGrew(Number(row['topic']), Number(row['partition']))
+      await this.refresh()
+    }
+  }
+}

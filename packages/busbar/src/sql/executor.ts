@@ -1,0 +1,34 @@
+/** How the SQL layer talks to a database. One implementation for each client; nothing here knows which. */
+
+export type SqlValue = null | number | bigint | string | Uint8Array
+
+export type Row = Readonly<Record<string, SqlValue>>
+
+/** Statements are written with `?` placeholders; an implementation prepares each text once. */
+export interface Statements {
+  /**
+   * All rows of a query. With `enough`, reading ends after the first row for which it says true: a bound on memory that
+   * cannot be said in SQL.
+   */
+  all(sql: string, params?: readonly SqlValue[], enough?: (row: Row) => boolean): Promise<Row[]>
+  /** Runs a statement; resolves to the number of rows that it changed. */
+  run(sql: string, params?: readonly SqlValue[]): Promise<number>
+  /** Runs one statement for each list of values, in order. */
+  runMany(sql: string, rows: readonly (readonly SqlValue[])[]): Promise<void>
+}
+
+export interface Executor extends Statements {
+  /** Connects. Rejects with an error that names the database and says what to do. */
+  open(): Promise<void>
+  /** Runs `work` on one consistent view of the database. */
+  read<T>(work: (sql: Statements) => Promise<T>): Promise<T>
+  /**
+   * Runs `work` in one transaction that excludes other writers of the same rows, and commits it. If anything in it fails,
+   * nothing of it has happened. Waits for its turn, in the order of the calls. `work` awaits nothing but its statements.
+   */
+  write<T>(work: (sql: Statements) => Promise<T>): Promise<T>
+  /** Whether somebody else may have committed since the last call. */
+  changedElsewhere(): Promise<boolean>
+  /** Safe to call twice. */
+  close(): Promise<void>
+}

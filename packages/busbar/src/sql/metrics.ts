@@ -1,0 +1,79 @@
+import type { BrokerMetrics, GroupMetrics, TopicMetrics } from '../broker/index.ts'
+import type { SqlContext } from './context.ts'
+import type { Position } from './dialect.ts'
+import type { Statements } from './executor.ts'
+import { decodeOpen } from './open-list.ts'
+import type { Topic } from './topics.ts'
+
+/** Counts by the database; `inFlight` of a group on a topic is known to this process alone. */
+export async function measure(
+  context: SqlContext,
+  inFlight: (group: string, topic: number) => number,
+): Promise<BrokerMetrics> {
+  const known = await context.topics.all()
+  return context.executor.read(async (sql) => {
+    const topics: TopicMetrics[] = []
+    for (const topic of known) topics.push(await measureTopic(sql, topic))
+    const groups: GroupMetrics[] = []
+    const rows = await sql.all(
+      'SELECT grp, topic FROM busbar_cursors UNION SELECT grp, topic FROM busbar_set_aside ORDER BY grp, topic',
+    )
+    for (const row of rows) {
+      const topic = known.find((one) => one.id === Number(row['topic']))
+      if (topic === undefined) continue
+      groups.push(await measureGroup(sql, context, row['grp'] as string, topic, inFlight))
+    }
+    return { topics, groups }
+  })
+}
+
+async function count(sql: Statements, query: string, params: readonly Position[]): Promise<number> {
+  const [row] = await sql.all(query, params)
+  return Number(row?.['count'] ?? 0)
+}
+
+async function measureTopic(sql: Statements, topic: Topic): Promise<TopicMetrics> {
+  return {
+    topic: topic.name,
+    depth: await count(sql, 'SELECT COUNT(*) AS count FROM busbar_messages WHERE topic = ?', [topic.id]),
+    delayed: await count(sql, 'SELECT COUNT(*) AS count FROM busbar_delayed WHERE topic = ?', [topic.id]),
+  }
+}
+
+async function measureGroup(
+  sql: Statements,
+  context: SqlContext,
+  group: string,
+  topic: Topic,
+  inFlight: (group: string, topic: number) => number,
+): Promise<GroupMetrics> {
+  const states = await sql.all(
+    'SELECT state, COUNT(*) AS count FROM busbar_set_aside WHERE grp = ? AND topic = ? GROUP BY state',
+    [group, topic.id],
+  )
+  const inState = (state: string): number => Number(states.find((row) => row['state'] === state)?.['count'] ?? 0)
+  const redelivering = inState('due') + inState('suspect')
+  const parked = inState('parked')
+  let lag = redelivering + parked
+  const cursors = await sql.all('SELECT partition, position, open FROM busbar_cursors WHERE grp = ? AND topic = ?', [
+    group,
+    topic.id,
+  ])
+  for (const row of cursors) {
+    lag += decodeOpen(row['open'] as string, context.dialect).length
+    lag += await count(
+      sql,
+      'SELECT COUNT(*) AS count FROM busbar_messages WHERE topic = ? AND partition = ? AND position > ?',
+      [topic.id, row['partition'] as Position, row['position'] as Position],
+    )
+  }
+  return {
+    group,
+    topic: topic.name,
+    lag,
+    inFlight: inFlight(group, topic.id),
+    redelivering,
+    parked,
+    dead: inState('dead'),
+  }
+}

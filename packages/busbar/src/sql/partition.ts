@@ -1,0 +1,133 @@
+import type { Failure, Redeliver } from '../broker/index.ts'
+import type { Dialect, Position } from './dialect.ts'
+import type { DeliveryOwner, HandedOut } from './delivery.ts'
+import type { Claim, LeaseName } from './leases.ts'
+import { encodeOpen, type OpenItem } from './open-list.ts'
+import type { Topic } from './topics.ts'
+
+/** What has to be stored before a delivery is settled. */
+export type Settlement =
+  | { readonly what: 'ack' | 'release' | 'park' }
+  | { readonly what: 'redeliver'; readonly redeliver: Redeliver }
+  | { readonly what: 'deadLetter'; readonly failure: Failure }
+
+export interface ToStore {
+  readonly delivery: HandedOut
+  readonly settlement: Settlement
+}
+
+/** Messages of one key: one at a time, because if it fails those behind it must not have begun. */
+export interface Lane {
+  head: HandedOut
+  readonly waiting: HandedOut[]
+}
+
+/** What a member has in memory of one partition that it owns. */
+export class OwnedPartition implements LeaseName, DeliveryOwner {
+  readonly group: string
+  readonly topic: Topic
+  readonly partition: number
+  readonly token: number
+  /** Messages up to here have been handed out, or are in `backlog`. */
+  position: Position
+  /** Taken over and not read again yet, in order: they come before the log goes on. */
+  backlog: OpenItem[]
+  /** Handed out from the log, in order, until that they are settled is stored. */
+  line: HandedOut[] = []
+  /** Handed out from those set aside. */
+  readonly aside = new Set<HandedOut>()
+  /** Verdicts to be stored. */
+  toStore: ToStore[] = []
+  /** When storing failed: not again before this, by `performance.now()`. */
+  storeAgainAt = 0
+  storeFailures = 0
+  /** The stored cursor differs from what is true. */
+  dirty = false
+  /** Those who wait until the cursor is stored. */
+  storedWaiters: (() => void)[] = []
+  /** There may be more in the log. */
+  more = true
+  /** Unix milliseconds. When something set aside is due. */
+  nextDue = 0
+  nextSuspect = 0
+  /** Keys of which something is set aside, where failed keys park. */
+  readonly blocked = new Set<string>()
+  /** Keys of which one is with the handler and those that wait for it, where failed keys park. */
+  readonly lanes = new Map<string, Lane>()
+  /** Nothing more is handed out; it is released when what is out has settled. */
+  draining = false
+  /** Another member has it, or it was released: nothing of it may be written any more. */
+  lost = false
+
+  private readonly hooks: { began(delivery: HandedOut, attempts: number): void | Promise<void> }
+
+  constructor(claim: Claim, hooks: OwnedPartition['hooks']) {
+    this.group = claim.group
+    this.topic = claim.topic
+    this.partition = claim.partition
+    this.token = claim.token
+    this.position = claim.position
+    this.backlog = [...claim.open]
+    this.hooks = hooks
+  }
+
+  get name(): string {
+    return `${this.topic.id}/${this.partition}`
+  }
+
+  place(delivery: HandedOut): string {
+    return `${this.partition}@${String(delivery.origin)}`
+  }
+
+  began(delivery: HandedOut, attempts: number): void | Promise<void> {
+    return this.hooks.began(delivery, attempts)
+  }
+
+  /** The open list as it is now, with `fresh` about to be handed out and `without` about to leave the line. */
+  openList(
+    dialect: Dialect,
+    change: {
+      readonly fresh?: readonly HandedOut[]
+      readonly backlog?: readonly OpenItem[]
+      readonly without?: ReadonlySet<HandedOut>
+    } = {},
+  ): string {
+    const { fresh = [], backlog = this.backlog, without } = change
+    const items: OpenItem[] = []
+    for (const delivery of this.line) {
+      if (delivery.state === 'done' || without?.has(delivery) === true) continue
+      items.push(openItem(delivery, delivery.state === 'out' || delivery.state === 'storing'))
+    }
+    for (const delivery of fresh) items.push(openItem(delivery, true))
+    return encodeOpen(items.concat(backlog), dialect)
+  }
+
+  /** Is anything with the handler, or has a verdict that is not stored yet? */
+  get busy(): boolean {
+    const unsettled = (delivery: HandedOut): boolean => delivery.state === 'out' || delivery.state === 'storing'
+    return this.line.some(unsettled) || [...this.aside].some(unsettled)
+  }
+
+  /** Forgets what is settled and stored. */
+  sweep(): void {
+    this.line = this.line.filter((delivery) => delivery.state !== 'done')
+  }
+
+  /** It is not ours any more: whoever still works on something of it is told. */
+  lose(): void {
+    this.lost = true
+    for (const delivery of this.line) delivery.abort()
+    for (const delivery of this.aside) delivery.abort()
+    this.resolveStored(this.storedWaiters)
+  }
+
+  resolveStored(waiters: readonly (() => void)[]): void {
+    this.storedWaiters = this.storedWaiters.filter((waiter) => !waiters.includes(waiter))
+    for (const waiter of waiters) waiter()
+  }
+}
+
+function openItem(delivery: HandedOut, out: boolean): OpenItem {
+  const { origin, begun, crashes, suspect } = delivery
+  return { position: origin, attempts: begun, crashes, suspect, started: suspect && out }
+}

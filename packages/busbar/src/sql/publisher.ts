@@ -1,0 +1,100 @@
+import type { Outgoing } from '../broker/index.ts'
+import type { SqlContext } from './context.ts'
+import { DELAY, type Delayed } from './delayed.ts'
+import type { SqlValue } from './executor.ts'
+import { APPEND, logValues } from './log.ts'
+import { messageValues } from './rows.ts'
+import { type SetAside, setAside } from './set-aside.ts'
+import type { Topic } from './topics.ts'
+
+/** What a batch becomes: rows of the log, delayed rows, and messages for one group alone. */
+interface Sorted {
+  readonly now: SqlValue[][]
+  readonly later: SqlValue[][]
+  readonly forGroups: SetAside[]
+  /** Where the log grows: topic by topic, its partitions. */
+  readonly grown: Map<number, Set<number>>
+  nextDue: number
+}
+
+/** Writes batches of messages: each in one transaction, in the order of the calls. */
+export class Publisher {
+  private readonly context: SqlContext
+  private readonly delayed: Delayed
+
+  constructor(context: SqlContext, delayed: Delayed) {
+    this.context = context
+    this.delayed = delayed
+  }
+
+  /** Resolves when the batch is committed. */
+  async publish(batch: readonly Outgoing[]): Promise<void> {
+    const { topics, executor } = this.context
+    // An earlier call that still makes its topics goes first.
+    while (topics.making !== undefined) await topics.making.catch(() => {})
+    const missing = new Set<string>()
+    for (const { topic } of batch) if (topics.known(topic) === undefined) missing.add(topic)
+    if (missing.size > 0) await topics.ensure([...missing])
+
+    const sorted = this.sort(batch)
+    const [only] = sorted.now
+    if (batch.length === 1 && only !== undefined) await executor.run(APPEND, only)
+    else {
+      await executor.write(async (sql) => {
+        await sql.runMany(APPEND, sorted.now)
+        await sql.runMany(DELAY, sorted.later)
+        for (const one of sorted.forGroups) await setAside(sql, one)
+      })
+    }
+    this.tell(sorted)
+  }
+
+  private sort(batch: readonly Outgoing[]): Sorted {
+    const sorted: Sorted = { now: [], later: [], forGroups: [], grown: new Map(), nextDue: Infinity }
+    const now = this.context.now()
+    for (const outgoing of batch) {
+      const { message, deliverAt } = outgoing
+      const topic = this.context.topics.known(outgoing.topic) as Topic
+      const partition = this.context.topics.partitionFor(topic, message.key)
+      if (outgoing.group !== undefined) {
+        sorted.forGroups.push(forGroup(outgoing.group, topic.id, partition, outgoing, deliverAt ?? now))
+      } else if (deliverAt !== undefined && deliverAt > now) {
+        sorted.nextDue = Math.min(sorted.nextDue, deliverAt)
+        sorted.later.push(messageValues(message, deliverAt, topic.id, partition))
+      } else {
+        sorted.now.push(logValues(topic.id, partition, message))
+        const grown = sorted.grown.get(topic.id)
+        if (grown === undefined) sorted.grown.set(topic.id, new Set([partition]))
+        else grown.add(partition)
+      }
+    }
+    return sorted
+  }
+
+  private tell(sorted: Sorted): void {
+    for (const [topic, partitions] of sorted.grown) {
+      for (const partition of partitions) this.context.topicGrew(topic, partition)
+    }
+    if (sorted.later.length > 0) this.delayed.added(sorted.nextDue)
+    for (const group of new Set(sorted.forGroups.map((one) => one.group))) this.context.groupChanged(group)
+  }
+}
+
+function forGroup(group: string, topic: number, partition: number, { message }: Outgoing, dueAt: number): SetAside {
+  return {
+    group,
+    topic,
+    partition,
+    state: 'due',
+    message,
+    place: `${partition}@-`,
+    origin: null,
+    lane: message.key,
+    dueAt,
+    attempts: 0,
+    redeliveries: 0,
+    crashes: 0,
+    firstFailedAt: undefined,
+    failure: undefined,
+  }
+}

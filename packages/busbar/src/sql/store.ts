@@ -1,0 +1,110 @@
+import type { Failure } from '../broker/index.ts'
+import { parked } from './advance.ts'
+import type { SqlContext } from './context.ts'
+import type { HandedOut } from './delivery.ts'
+import type { Statements } from './executor.ts'
+import { holds, storeCursor } from './leases.ts'
+import type { OwnedPartition, ToStore } from './partition.ts'
+import { advanceLane, giveBack, postpone, putDead, remove, type SetAside, setAside } from './set-aside.ts'
+
+/** What storing a batch of verdicts has changed, to be taken over in memory once it is committed. */
+export interface Stored {
+  readonly lost: boolean
+  /** Keys of which something is set aside now. */
+  readonly blocked: readonly string[]
+  /** Keys of which nothing is set aside any more. */
+  readonly unblocked: readonly string[]
+  readonly waiters: readonly (() => void)[]
+}
+
+/**
+ * Stores verdicts that have to be on disk before they count, inside a transaction: the message leaves the open list and
+ * is set aside in the same commit, so it is never in neither.
+ */
+export async function store(
+  sql: Statements,
+  context: SqlContext,
+  partition: OwnedPartition,
+  batch: readonly ToStore[],
+  expires: number,
+): Promise<Stored> {
+  const nothing = { blocked: [], unblocked: [], waiters: [] }
+  if (!(await holds(sql, partition, expires))) return { lost: true, ...nothing }
+  const now = context.now()
+  const blocked = new Set<string>()
+  const unblocked = new Set<string>()
+  for (const one of batch) {
+    const { delivery } = one
+    await storeOne(sql, partition, one, now)
+    if (delivery.lane === undefined) continue
+    if (one.settlement.what !== 'ack') {
+      if (one.settlement.what !== 'release') blocked.add(delivery.lane)
+      continue
+    }
+    const still = await advanceLane(sql, partition.group, partition.topic.id, delivery.lane, now)
+    if (!still) unblocked.add(delivery.lane)
+  }
+  for (const lane of blocked) unblocked.delete(lane)
+  const waiters = [...partition.storedWaiters]
+  partition.dirty = false
+  const without = new Set(batch.map((one) => one.delivery))
+  const open = partition.openList(context.dialect, { without })
+  const kept = await storeCursor(sql, partition, { position: partition.position, open, expires })
+  return { lost: !kept, blocked: [...blocked], unblocked: [...unblocked], waiters }
+}
+
+async function storeOne(sql: Statements, partition: OwnedPartition, one: ToStore, now: number): Promise<void> {
+  const { delivery, settlement } = one
+  const { entry } = delivery
+  switch (settlement.what) {
+    case 'ack':
+      if (entry !== undefined) await remove(sql, entry)
+      return
+    case 'release':
+      if (entry !== undefined) await giveBack(sql, entry, delivery.begun)
+      return
+    case 'park':
+      return setAside(sql, parked(partition, delivery, now))
+    case 'redeliver': {
+      const { after, firstFailedAt } = settlement.redeliver
+      const attempts = Math.max(delivery.begun, settlement.redeliver.attempts)
+      const dueAt = now + Math.max(0, after)
+      if (entry !== undefined) return postpone(sql, entry, { dueAt, attempts, firstFailedAt })
+      const redeliveries = delivery.redeliveries + 1
+      return setAside(sql, {
+        ...copyOf(partition, delivery),
+        state: 'due',
+        dueAt,
+        attempts,
+        redeliveries,
+        firstFailedAt,
+      })
+    }
+    case 'deadLetter':
+      if (entry !== undefined) await remove(sql, entry)
+      return putDead(sql, deadLetter(partition, delivery, settlement.failure))
+  }
+}
+
+function copyOf(partition: OwnedPartition, delivery: HandedOut): SetAside {
+  return {
+    group: partition.group,
+    topic: partition.topic.id,
+    partition: partition.partition,
+    state: 'dead',
+    message: delivery.message,
+    place: delivery.position,
+    origin: delivery.origin,
+    lane: delivery.lane,
+    dueAt: null,
+    attempts: delivery.begun,
+    redeliveries: delivery.redeliveries,
+    crashes: delivery.crashes,
+    firstFailedAt: delivery.firstFailedAt,
+    failure: undefined,
+  }
+}
+
+function deadLetter(partition: OwnedPartition, delivery: HandedOut, failure: Failure): SetAside {
+  return { ...copyOf(partition, delivery), attempts: Math.max(delivery.begun, failure.attempts), failure }
+}

@@ -1,0 +1,90 @@
+import type { Executor, Row } from './executor.ts'
+import { partitionOf } from './partitioning.ts'
+
+export interface Topic {
+  readonly id: number
+  readonly name: string
+  /** Fixed when the topic is made. */
+  readonly partitions: number
+}
+
+/** The topics of a database. A topic is made when it is first published to or subscribed to. */
+export class Topics {
+  /** While topics are being made: publishes wait for it, so that none overtakes an earlier one. */
+  making: Promise<unknown> | undefined
+
+  private readonly executor: Executor
+  private readonly partitions: number
+  private readonly byName = new Map<string, Topic>()
+  private readonly byId = new Map<number, Topic>()
+  private turn = 0
+
+  constructor(executor: Executor, partitions: number) {
+    this.executor = executor
+    this.partitions = partitions
+  }
+
+  /** Undefined where this process has not met the topic yet. */
+  known(name: string): Topic | undefined {
+    return this.byName.get(name)
+  }
+
+  async ensure(names: readonly string[]): Promise<Topic[]> {
+    const missing = names.filter((name) => !this.byName.has(name))
+    if (missing.length > 0) {
+      const making = this.make(missing)
+      this.making = making
+      try {
+        await making
+      } finally {
+        if (this.making === making) this.making = undefined
+      }
+    }
+    return names.map((name) => this.byName.get(name) as Topic)
+  }
+
+  /** The topic's name, looked up if this process has not met it. */
+  async nameOf(id: number): Promise<string> {
+    const known = this.byId.get(id)
+    if (known !== undefined) return known.name
+    const rows = await this.executor.all('SELECT id, name, partitions FROM busbar_topics')
+    for (const row of rows) this.remember(row)
+    return this.byId.get(id)?.name ?? String(id)
+  }
+
+  async all(): Promise<Topic[]> {
+    const rows = await this.executor.all('SELECT id, name, partitions FROM busbar_topics ORDER BY name')
+    return rows.map((row) => this.remember(row))
+  }
+
+  /** Messages of one key share a partition; those without one take turns. */
+  partitionFor(topic: Topic, key: string | undefined): number {
+    if (key !== undefined) return partitionOf(key, topic.partitions)
+    this.turn = (this.turn + 1) % topic.partitions
+    return this.turn
+  }
+
+  private async make(names: readonly string[]): Promise<void> {
+    const found = await this.executor.write(async (sql) => {
+      const rows: Row[] = []
+      for (const name of names) {
+        await sql.run('INSERT INTO busbar_topics (name, partitions) VALUES (?, ?) ON CONFLICT (name) DO NOTHING', [
+          name,
+          this.partitions,
+        ])
+        rows.push(...(await sql.all('SELECT id, name, partitions FROM busbar_topics WHERE name = ?', [name])))
+      }
+      return rows
+    })
+    for (const row of found) this.remember(row)
+  }
+
+  private remember(row: Row): Topic {
+    const topic = { id: Number(row['id']), name: row['name'] as string, partitions: Number(row['partitions']) }
+    const known = this.byName.get(topic.name)
+    if (known !== undefined) return known
+    this.byName.set(topic.name, topic)
+    this.byId.set(topic.id, topic)
+    return topic
+  }
+}

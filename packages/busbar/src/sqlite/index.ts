@@ -1,0 +1,2 @@
+export { SqliteBroker, type SqliteBrokerOptions } from './broker.ts'
+export { SqliteError } from './errors.ts'
