@@ -84,7 +84,8 @@ export class CheckContext {
 
   spec(member: MemberOptions = {}): SubscriptionSpec {
     const { group, topic } = this
-    return { group, topics: [topic], broadcast: false, prefetch: 10, from: 'latest', onFailure: 'continue', ...member }
+    const broadcast = !this.capabilities.groups
+    return { group, topics: [topic], broadcast, prefetch: 10, from: 'latest', onFailure: 'continue', ...member }
   }
 
   /** Messages as a batch for the check's topic. */

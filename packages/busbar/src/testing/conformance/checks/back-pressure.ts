@@ -52,6 +52,7 @@ export const backPressureChecks: readonly Check[] = [
   },
   {
     name: 'with prefetch 1 messages of a key come one at a time, in order',
+    needs: (c) => c.order === 'key',
     async run(ctx) {
       const broker = await ctx.broker()
       const seen = await ctx.collect(broker, { prefetch: 1 }, async () => {
