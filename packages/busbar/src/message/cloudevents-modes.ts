@@ -38,11 +38,19 @@ export function toBinaryMode(message: EncodedMessage, { prefix, percent }: Bindi
   return { headers, body: wireBody(message) }
 }
 
+/** Header values as clients give them: texts, UTF-8 bytes, numbers, booleans. */
+export interface ReceivedHeaders {
+  readonly headers: Readonly<Record<string, unknown>>
+  readonly body: string | Uint8Array
+}
+
 /** Header names are read in any case. Headers that are none of CloudEvents are left out. @throws DecodeError */
-export function fromBinaryMode({ headers, body }: BinaryMode, binding: Binding): EncodedMessage {
+export function fromBinaryMode({ headers, body }: ReceivedHeaders, binding: Binding): EncodedMessage {
   const prefixes = [binding.prefix, ...(binding.alsoRead ?? [])].map((prefix) => prefix.toLowerCase())
   const attributes: Record<string, string> = {}
-  for (const [header, value] of Object.entries(headers)) {
+  for (const [header, received] of Object.entries(headers)) {
+    const value = textOf(received)
+    if (value === undefined) continue
     const name = header.toLowerCase()
     const prefix = prefixes.find((one) => name.startsWith(one))
     if (prefix !== undefined) attributes[name.slice(prefix.length)] = binding.percent ? percentDecoded(value) : value
@@ -70,7 +78,10 @@ export function fromStructuredMode(text: string | Uint8Array, codec: JsonCodec =
   }
   const { data, data_base64: base64, ...rest } = event as Record<string, unknown>
   const attributes: Record<string, string> = {}
-  for (const [name, value] of Object.entries(rest)) if (isScalar(value)) attributes[name] = String(value)
+  for (const [name, value] of Object.entries(rest)) {
+    const text = textOf(value)
+    if (text !== undefined) attributes[name] = text
+  }
   return fromCloudEvent({ attributes: withType(attributes, base64), body: structuredBody(attributes, data, base64) })
 }
 
@@ -88,8 +99,10 @@ function structuredBody(attributes: CloudEventAttributes, data: unknown, base64:
   return JSON.stringify(data)
 }
 
-function isScalar(value: unknown): value is string | number | boolean {
-  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
+function textOf(value: unknown): string | undefined {
+  if (typeof value === 'string') return value
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value)
+  return value instanceof Uint8Array ? Buffer.from(value).toString('utf8') : undefined
 }
 
 function wireBody({ body, type, id }: EncodedMessage): string | Uint8Array {

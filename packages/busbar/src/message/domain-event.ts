@@ -173,10 +173,14 @@ export function definitionOfClass(eventClass: DomainEventClass): Definition {
   return definitions.get(eventClass) ?? remember(eventClass, declarationOf(eventClass))
 }
 
-/** The same for a message of that class: it knows its fields, so nothing has to be tried. */
+/**
+ * The same for a message of that class: it knows its fields, so nothing has to be tried.
+ * @throws ConfigurationError also when it says something else than its class.
+ */
 export function definitionOfInstance(event: DomainEvent): Definition {
   const eventClass = event.constructor as DomainEventClass
-  const definition = definitions.get(eventClass) ?? remember(eventClass, event)
+  const declaration = (eventClass as DomainEventStatics).type === undefined ? event : (eventClass as DomainEventStatics)
+  const definition = definitions.get(eventClass) ?? remember(eventClass, declaration)
   if (event.type === definition.type && event.version === definition.version) return definition
   throw new ConfigurationError(
     `an instance of ${eventClass.name} says ${event.type} version ${event.version}, its class says ` +

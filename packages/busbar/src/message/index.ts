@@ -40,7 +40,7 @@ export {
   toBinaryMode,
   toStructuredMode,
 } from './cloudevents-modes.ts'
-export type { BinaryMode, Binding } from './cloudevents-modes.ts'
+export type { BinaryMode, Binding, ReceivedHeaders } from './cloudevents-modes.ts'
 export { JsonCodec } from './json-codec.ts'
 export { RichJsonCodec } from './rich-codec.ts'
 export { EventPriority, Snapshot } from './message.ts'

@@ -40,14 +40,15 @@ export function validatorOf(schema: Schema): Validate {
 }
 
 export function outcomeOf(result: StandardSchemaV1.Result<unknown>): Outcome {
-  return result.issues === undefined ? { data: result.value } : { issues: result.issues.map(issueOf) }
+  return result.issues === undefined ? { data: result.value } : { issues: issuesOf(result.issues) }
 }
 
-export function issueOf(issue: StandardSchemaV1.Issue): ValidationIssue {
-  return { message: issue.message, path: keyPath(keysOf(issue)) }
+/** Copied with `Array.from`: ArkType's lists are subclasses of Array, whose `map` makes something else. */
+export function issuesOf(issues: readonly StandardSchemaV1.Issue[]): readonly ValidationIssue[] {
+  return Array.from(issues, (issue) => ({ message: issue.message, path: keyPath(keysOf(issue)) }))
 }
 
 /** The keys that lead to the offending value. */
 export function keysOf(issue: StandardSchemaV1.Issue): readonly PropertyKey[] {
-  return (issue.path ?? []).map((step) => (typeof step === 'object' ? step.key : step))
+  return Array.from(issue.path ?? [], (step) => (typeof step === 'object' ? step.key : step))
 }
