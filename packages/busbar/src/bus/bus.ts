@@ -11,7 +11,9 @@ import type { Message, MessageKind } from '../message/message.ts'
 import { Batcher } from './batcher.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { DeadLetters } from './dead-letters.ts'
+import type { HandlerOptions } from './declarations.ts'
 import { Groups } from './groups.ts'
+import { EventHandlerRegistry, type Registration } from './handler-registry.ts'
 import { type Logger, stderrLogger } from './logger.ts'
 import type { Middleware } from './middleware.ts'
 import { Publisher } from './publisher.ts'
@@ -49,13 +51,15 @@ export class EventBus {
   /** The contracts that this bus knows. */
   readonly contracts = new ContractRegistry()
   readonly deadLetters: DeadLetters
+  /** The handler objects that are registered on this bus. */
+  readonly handlers = new EventHandlerRegistry(this)
 
   private readonly broker: Broker
   private readonly options: BusOptions
   private readonly clock: Clock
   private readonly codec: Codec
   private readonly topics: Readonly<Record<MessageKind, string>>
-  private readonly middleware: Middleware[]
+  protected readonly middleware: Middleware[]
   private readonly batcher: Batcher
   private readonly publisher: Publisher
   private readonly requests: Requests
@@ -178,6 +182,14 @@ export class EventBus {
     if (isEntries(what)) return this.groups.subscribe(what, second ?? {}, this.running)
     const entry = { selector: what, handler: second } as HandlerEntry
     return this.groups.subscribe([entry], third, this.running)
+  }
+
+  /**
+   * Attaches an object that declares what its methods handle: by the decorators of busbar/decorators, or by extending
+   * `BaseEventHandler`. See `EventHandlerRegistry.register`.
+   */
+  register(handler: object, options?: HandlerOptions): Promise<Registration> {
+    return this.handlers.register(handler, options)
   }
 
   /** Adds middleware inside of what is there. Takes effect at once, also for subscriptions that exist. */
