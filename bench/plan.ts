@@ -1,0 +1,63 @@
+/** How long and how much is measured. */
+export interface Plan {
+  readonly payloads: readonly number[]
+  /** Rounds over all subjects, interleaved. */
+  readonly rounds: number
+  /** Milliseconds after which a suite begins no further round. */
+  readonly suiteBudget: number
+  /** Milliseconds before each measurement, not counted. */
+  readonly warmUp: number
+  /** Milliseconds of each measurement. */
+  readonly duration: number
+  /** Messages waiting when a handler comes back to them. */
+  readonly backlog: number
+  /** Most samples of a latency. */
+  readonly latencies: number
+  /** Rows of the log at which the cost of a message is measured. */
+  readonly logSizes: readonly number[]
+  /** Messages published and consumed at each size of the log. */
+  readonly costSample: number
+  /** Rows of the backlog whose memory is measured. */
+  readonly memoryBacklog: number
+}
+
+const full: Plan = {
+  payloads: [64, 500],
+  rounds: 7,
+  suiteBudget: 240_000,
+  warmUp: 200,
+  duration: 500,
+  backlog: 100_000,
+  latencies: 50_000,
+  logSizes: [1e3, 1e5, 1e6, 1e7],
+  costSample: 10_000,
+  memoryBacklog: 1e6,
+}
+
+/** Both suites in less than a minute and a half. */
+const quick: Plan = {
+  ...full,
+  rounds: 3,
+  suiteBudget: 24_000,
+  warmUp: 60,
+  duration: 120,
+  backlog: 20_000,
+  latencies: 20_000,
+  logSizes: [1e3, 1e5, 1e6],
+}
+
+/** For the bench's own test: shows that every measure works, and measures nothing well. */
+const tiny: Plan = {
+  ...quick,
+  rounds: 1,
+  warmUp: 2,
+  duration: 5,
+  backlog: 200,
+  latencies: 50,
+  logSizes: [1e2, 1e3],
+  costSample: 200,
+  memoryBacklog: 1e3,
+}
+
+export const plans = { full, quick, tiny } as const
+export type PlanName = keyof typeof plans

@@ -1,0 +1,2 @@
+/** How SQLite syncs, for Busbar and the raw baseline alike. */
+export const SYNCHRONOUS = 'normal'

@@ -1,0 +1,40 @@
+import { memorySubjects } from './memory/index.ts'
+import { sqliteSubjects } from './sqlite/index.ts'
+import type { Open } from './subject.ts'
+
+/** A subject of a suite. Loaded only in the process that measures it, so that none pays for another's globals. */
+export interface Contender {
+  readonly load: () => Promise<{ readonly open: Open }>
+  /** What it promises, and what it does not. */
+  readonly promises: string
+}
+
+export interface Suite {
+  readonly subjects: Readonly<Record<string, Contender>>
+  /** Which subjects are measured in one process, taking turns at every measure; the processes of a round take turns, too. */
+  readonly processes: readonly (readonly string[])[]
+  /** For the reader of the table: batching, fsync and the like. */
+  readonly notes: readonly string[]
+}
+
+export const suites = {
+  memory: {
+    subjects: memorySubjects,
+    processes: Object.keys(memorySubjects).map((name) => [name]),
+    notes: [
+      'Publishing: to one group whose handler is away, so every message is kept. Nothing is written to disk.',
+      'Batching: calls of the same turn of the event loop are sent to the broker together.',
+    ],
+  },
+  sqlite: {
+    subjects: sqliteSubjects,
+    processes: [['raw', 'busbar']],
+    notes: [
+      'WAL, synchronous = normal for both: a commit is not synced (a crash of the process loses nothing; a power cut can lose the last commits).',
+      'Batching: concurrent publishes and arrays are one commit; the raw baseline inserts the same rows with 100-row VALUES in one transaction.',
+      'One by one: one commit a message, for both.',
+    ],
+  },
+} as const satisfies Record<string, Suite>
+
+export type SuiteName = keyof typeof suites

@@ -1,0 +1,43 @@
+import { median, ratio, type Series } from './sample.ts'
+
+/** What Busbar wants to reach, compared with what was measured. For information: a missed one fails nothing. */
+export interface Target {
+  readonly text: string
+  readonly met: boolean
+}
+
+/** The targets of the suites that were measured. */
+export function targets(measured: readonly Series[]): readonly Target[] {
+  const find = (suite: string, measure: string, subject: string, payloadBytes = 64): Series | undefined =>
+    measured.find(
+      (each) =>
+        each.suite === suite &&
+        each.measure === measure &&
+        each.subject === subject &&
+        each.payloadBytes === payloadBytes,
+    )
+  const atLeast = (suite: string, measure: string, factor: number, other: string): Target | undefined => {
+    const ours = find(suite, measure, 'busbar')
+    const theirs = find(suite, measure, other)
+    if (ours === undefined || theirs === undefined) return undefined
+    const reached = ratio(ours, theirs).median
+    const text = `${suite}, ${measure}: at least ${factor} × ${other} (measured: ${reached.toFixed(2)} ×)`
+    return { text, met: reached >= factor }
+  }
+  const bounded = (suite: string, measure: string, limit: number, is: 'under' | 'at least'): Target | undefined => {
+    const ours = find(suite, measure, 'busbar')
+    if (ours === undefined) return undefined
+    const value = median(ours.values)
+    const text = `${suite}, ${measure}: ${is} ${limit} ${ours.unit} (measured: ${value.toFixed(value < 100 ? 1 : 0)})`
+    return { text, met: is === 'under' ? value < limit : value >= limit }
+  }
+  return [
+    atLeast('memory', 'end to end', 1, '@nestjs/cqrs'),
+    atLeast('memory', 'end to end', 50, '@node-ts/bus-core'),
+    bounded('memory', 'latency p50', 10, 'under'),
+    atLeast('sqlite', 'publish batches of 100', 0.8, 'raw'),
+    atLeast('sqlite', 'publish batches of 1000', 0.8, 'raw'),
+    atLeast('sqlite', 'publish one by one', 0.8, 'raw'),
+    bounded('sqlite', 'consume', 50_000, 'at least'),
+  ].filter((target) => target !== undefined)
+}
