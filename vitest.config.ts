@@ -5,6 +5,7 @@ export default defineConfig({
     include: [
       'packages/**/src/**/*.test.ts',
       'packages/*/test/**/*.test.ts',
+      'script/**/*.test.ts',
       'examples/**/*.test.ts',
       'bench/**/*.test.ts',
     ],
