@@ -5,7 +5,7 @@ import type { HandlerContext, MessageFor, Selector } from './handler.ts'
  *
  * @example
  * class SendReceipt extends BaseEventHandler<typeof OrderPaid> {
- *   readonly eventType = OrderPaid
+ *   override readonly eventType = OrderPaid
  *   async handle(event: MessageOf<typeof OrderPaid>): Promise<void> { … }
  * }
  */

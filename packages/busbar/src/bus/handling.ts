@@ -1,13 +1,13 @@
 import type { Capabilities, Delivery, Failure, FailureReason, Verdict } from '../broker/index.ts'
 import type { Codec } from '../message/codec.ts'
 import type { ContractRegistry } from '../message/contracts.ts'
-import { BusbarError, ValidationError } from '../message/errors.ts'
+import { BusbarError, DecodeError } from '../message/errors.ts'
 import { open } from '../message/inbound.ts'
 import type { Message } from '../message/message.ts'
 import { ambient } from './ambient.ts'
 import { type Clock, wait } from './clock.ts'
 import type { Counters } from './counters.ts'
-import { composeConsume, type Middleware } from './middleware.ts'
+import { composeConsume, type Middleware, withMessage } from './middleware.ts'
 import { summarize } from './redact.ts'
 import { expired } from './requests.ts'
 import { backoff, type RetryPolicy } from './retry-policy.ts'
@@ -129,10 +129,8 @@ export class Handling {
       return undefined
     }
     run.state.outcome = HANDLED
-    const { message } = run
-    const { original } = run.state
-    const changed = message.data !== original.data || message.type !== original.type
-    return route.handle(changed ? await validated(message, registry.get(message.type)) : message, run)
+    const message = await validated(run.message, run.state.original, registry.get(run.message.type))
+    return route.handle(message, withMessage(run, message))
   }
 
   private async answered(message: Message, result: unknown): Promise<void> {
@@ -160,25 +158,40 @@ export class Handling {
     for (let retry = 1; ; retry++) {
       counters.failed++
       if (delivery.signal.aborted) return RELEASE
-      if (!policy.retryable(error) || retry > policy.retries) break
+      if (retry > policy.retries || !this.retryable(error)) break
       await delivery.began(attempts)
       if (!(await wait(clock, backoff(policy, retry), this.stopping.signal))) return RELEASE
       attempts++
       counters.retried++
       try {
-        return this.done(await this.run(delivery, message, route, attempts))
+        // Opened anew: what the failed run did to its data is not to be seen by the next.
+        const fresh = await open(delivery.message, this.options.registry.get(message.type), this.options.codec)
+        return this.done(await this.run(delivery, fresh, route, attempts))
       } catch (again) {
         error = again
       }
     }
     if (await this.answerFailed(message, error)) return ACK
     const after = policy.redeliveries[delivery.redeliveries]
-    if (policy.retryable(error) && after !== undefined && capabilities.redelivery) {
+    if (after !== undefined && capabilities.redelivery && this.retryable(error)) {
       counters.redelivered++
       this.log('warn', delivery, route, error, `attempt ${attempts} failed; redelivery in ${after} ms`)
       return { redeliver: { after, attempts, firstFailedAt } }
     }
     return this.deadLetter(delivery, route, error, 'failed', attempts, firstFailedAt)
+  }
+
+  /** A policy that throws must not stop the settling: then the message is worth another try. */
+  private retryable(error: unknown): boolean {
+    try {
+      return this.options.policy.retryable(error)
+    } catch (thrown) {
+      this.options.bus.logger.error(
+        { group: this.options.group, error: summarize(thrown).message },
+        `'retryable' of the retry policy threw; the failure counts as retryable`,
+      )
+      return true
+    }
   }
 
   /** Whoever asks a query waits for it now: the failure is the answer, and nothing comes again later. */
@@ -195,9 +208,14 @@ export class Handling {
     return true
   }
 
+  /** Neither bytes nor data get better by trying again: straight to the dead letters, unless nobody here wants it anyway. */
   private unreadable(delivery: Delivery, route: Route | undefined, error: unknown): Verdict | Promise<Verdict> {
+    if (route === undefined) return this.done(SKIPPED)
+    const { message } = delivery
+    if (message.kind === 'query') return this.answerFailed({ ...message, data: undefined }, error).then(() => ACK)
     const now = this.options.clock.now()
-    const reason = error instanceof ValidationError ? 'invalid' : 'undecodable'
+    // A schema or upcaster that throws could read the bytes, and not the data.
+    const reason = error instanceof DecodeError ? 'undecodable' : 'invalid'
     return this.deadLetter(delivery, route, error, reason, delivery.attempts, delivery.firstFailedAt ?? now)
   }
 

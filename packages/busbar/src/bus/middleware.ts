@@ -53,7 +53,7 @@ export function composeConsume<In extends Incoming>(
 }
 
 /** The same run with another message. */
-function withMessage<In extends Incoming>(incoming: In, message: Message): In {
+export function withMessage<In extends Incoming>(incoming: In, message: Message): In {
   if (message === incoming.message) return incoming
   return Object.create(incoming, { message: { value: message, enumerable: true } }) as In
 }

@@ -2,11 +2,23 @@ import type { Definition } from '../message/contract.ts'
 import { ValidationError } from '../message/errors.ts'
 import type { Message } from '../message/message.ts'
 
-/** The message with its data as the contract's schema gives it. Throws ValidationError. For what middleware changed. */
-export async function validated(message: Message, definition: Definition | undefined): Promise<Message> {
-  if (definition?.validate === undefined) return message
-  const outcome = await definition.validate(message.data)
+/**
+ * What a handler gets of a message that went through middleware: validated anew if its data or type was changed, and an
+ * instance again where the contract is a class (middleware makes plain copies).
+ *
+ * @throws ValidationError
+ */
+export async function validated(
+  message: Message,
+  original: Message,
+  definition: Definition | undefined,
+): Promise<Message> {
+  if (message === original || definition === undefined) return message
+  const { validate, hydrate } = definition
+  const same = message.data === original.data && message.type === original.type
+  if (same || validate === undefined) return hydrate?.(message) ?? message
+  const outcome = await validate(message.data)
   if ('issues' in outcome) throw new ValidationError(message.type, message.version, outcome.issues)
   const changed = { ...message, data: outcome.data }
-  return definition.hydrate?.(changed) ?? changed
+  return hydrate?.(changed) ?? changed
 }
