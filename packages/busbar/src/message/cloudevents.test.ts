@@ -129,7 +129,7 @@ describe('Busbar reads what another SDK writes', () => {
     time: '2026-01-02T03:04:05Z',
     data,
   })
-  const full = least.cloneWith({ subject: 's', partitionkey: 'p', mine: 'x', number: 7, flag: true } as object)
+  const full = least.cloneWith({ subject: 's', partitionkey: 'p', mine: 'x', number: 7, flag: true })
 
   const transports: readonly (readonly [string, (event: CloudEvent<unknown>) => EncodedMessage])[] = [
     ['HTTP binary', (event) => fromBinaryMode(HTTP.binary(event) as ReceivedHeaders, bindings.http)],

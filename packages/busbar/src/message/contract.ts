@@ -5,7 +5,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { CreateOptions } from './create-options.ts'
 import { define } from './definition.ts'
-import type { Definition, Derive } from './definition.ts'
+import type { Definition } from './definition.ts'
 import { definitionOfClass, definitionOfInstance, DomainEvent } from './domain-event.ts'
 import type { DomainEventClass } from './domain-event.ts'
 import { createEnvelope, Envelope } from './envelope.ts'
@@ -180,10 +180,8 @@ function contract<Kind extends MessageKind, Type extends string, I, O>(
     ...options,
     kind,
     type,
-    schema: schema as Schema,
+    schema,
     answer,
-    key: options.key as Derive | undefined,
-    subject: options.subject as Derive | undefined,
   })
   const made: Contract<Kind, Type, I, O> = {
     kind,

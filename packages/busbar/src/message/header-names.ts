@@ -15,10 +15,13 @@ const KNOWN_BACK: Readonly<Record<string, string>> = Object.fromEntries(
 )
 
 /** Attributes that mean something else: metadata of the same name has to be escaped. */
-const TAKEN: ReadonlySet<string> = new Set([
-  ...['specversion', 'id', 'type', 'source', 'subject', 'time', 'datacontenttype', 'data', 'database64'],
-  ...['kind', 'dataversion', 'revision', 'priority', 'partitionkey', ...Object.keys(KNOWN_BACK)],
-])
+const TAKEN: ReadonlySet<string> = new Set(
+  [
+    'specversion id type source subject time datacontenttype data',
+    'kind dataversion revision priority partitionkey',
+    Object.values(KNOWN).join(' '),
+  ].flatMap((names) => names.split(' ')),
+)
 
 const ESCAPED = 'hx'
 

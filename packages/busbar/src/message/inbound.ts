@@ -5,6 +5,7 @@ import { Envelope } from './envelope.ts'
 import { ValidationError } from './errors.ts'
 import { Snapshot } from './message.ts'
 import type { Attributes, EncodedMessage, Message } from './message.ts'
+import { withoutPersonal } from './personal.ts'
 import type { Outcome } from './schema.ts'
 
 /**
@@ -54,7 +55,10 @@ function validated(attributes: Attributes, definition: Definition, data: unknown
 }
 
 function accepted(attributes: Attributes, definition: Definition, outcome: Outcome): Message {
-  if ('issues' in outcome) throw new ValidationError(attributes.type, attributes.version, outcome.issues)
+  if ('issues' in outcome) {
+    const issues = withoutPersonal(outcome.issues, definition.personal)
+    throw new ValidationError(attributes.type, attributes.version, issues)
+  }
   return message(attributes, definition, outcome.data)
 }
 

@@ -4,6 +4,7 @@ import type { Definition } from './definition.ts'
 import { EncodeError, MessageTooLargeError, ValidationError } from './errors.ts'
 import { Snapshot } from './message.ts'
 import type { Body, EncodedMessage, Message } from './message.ts'
+import { withoutPersonal } from './personal.ts'
 import type { Outcome } from './schema.ts'
 
 export interface PrepareOptions {
@@ -31,17 +32,17 @@ export function prepare(
     const outcome = definition.validate(data)
     if (outcome instanceof Promise) {
       return outcome.then((settled) => {
-        refuseIssues(message, settled)
+        refuseIssues(message, definition, settled)
         return encode(message, options)
       })
     }
-    refuseIssues(message, outcome)
+    refuseIssues(message, definition, outcome)
   }
   return encode(message, options)
 }
 
-function refuseIssues(message: Message, outcome: Outcome): void {
-  if ('issues' in outcome) throw new ValidationError(message.type, message.version, outcome.issues)
+function refuseIssues({ type, version }: Message, { personal }: Definition, outcome: Outcome): void {
+  if ('issues' in outcome) throw new ValidationError(type, version, withoutPersonal(outcome.issues, personal))
 }
 
 function encode(message: Message, options: PrepareOptions): EncodedMessage {

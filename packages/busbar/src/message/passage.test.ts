@@ -1,4 +1,5 @@
 /** The way out (`prepare`) and the way in (`open`) of a message, together as a broker uses them. */
+import { type } from 'arktype'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import type { Codec } from './codec.ts'
@@ -125,6 +126,19 @@ test('in process the time and the headers are copies too', () => {
 test('without a contract the data is passed through', () => {
   const encoded = sent({ ...Loose.create({ a: 1 }) }, undefined)
   expect(opened(encoded, undefined).data).toEqual({ a: 1 })
+})
+
+test('what is wrong with personal data is told without it, at both ends', () => {
+  const guests = type({ guests: type({ name: 'string < 5' }).array(), n: 'number' })
+  const Booked = event('Booked', guests, { personal: ['guests.name'] })
+  const Unmarked = event('Booked', guests)
+  const message = Booked.create({ guests: [{ name: 'Ada Lovelace' }], n: 'seven' } as never)
+  const encoded = sent(message, undefined)
+  expect(() => opened(encoded, Unmarked)).toThrow(/guests\[0\].name: .*12/)
+  for (const run of [() => sent(message, Booked), () => opened(encoded, Booked)]) {
+    expect(run).toThrow(/guests\[0\].name: is not valid \(personal data, not shown\); n: /)
+    expect(run).not.toThrow(/12/)
+  }
 })
 
 describe('versions', () => {

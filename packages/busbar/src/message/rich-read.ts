@@ -1,5 +1,8 @@
 import { DecodeError } from './errors.ts'
 
+/** Longest `BigInt` carried: reading takes time that grows faster than the text, seconds for some megabytes. */
+export const MAX_DIGITS = 10_000
+
 /** The values that tagged data stands for. Its depth has been checked. @throws DecodeError for a tag that is unknown or broken */
 export function untagged(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value
@@ -34,7 +37,10 @@ const NUMBERS: Readonly<Record<string, number>> = {
 
 /** Each gives `undefined` for what it cannot read. */
 const revivers: Readonly<Record<string, (written: unknown) => unknown>> = {
-  $bigint: (written) => (typeof written === 'string' && /^-?\d+$/.test(written) ? BigInt(written) : undefined),
+  $bigint: (written) =>
+    typeof written === 'string' && /^-?\d+$/.test(written) && written.length <= MAX_DIGITS + 1
+      ? BigInt(written)
+      : undefined,
   $number: (written) => (typeof written === 'string' && Object.hasOwn(NUMBERS, written) ? NUMBERS[written] : undefined),
   $date: (written) => (typeof written === 'string' ? validDate(new Date(written)) : undefined),
   $bytes: (written) => (typeof written === 'string' ? Uint8Array.from(Buffer.from(written, 'base64')) : undefined),

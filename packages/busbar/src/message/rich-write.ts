@@ -1,6 +1,7 @@
 import { isUnsafe } from './json-safety.ts'
 import { isDate, isPlain } from './plain.ts'
 import { instanceText, refused } from './refusal.ts'
+import { MAX_DIGITS } from './rich-read.ts'
 
 /** Plain JSON data that stands for any value that the rich codec carries. @throws EncodeError with the path */
 export function tagged(data: unknown): unknown {
@@ -9,6 +10,8 @@ export function tagged(data: unknown): unknown {
 
 /** Deeper than any codec's limit allows, and well below where the stack ends. */
 const DEEPEST = 1_000
+
+const LIMIT = 10n ** BigInt(MAX_DIGITS)
 
 class Writer {
   readonly #keys: PropertyKey[] = []
@@ -19,6 +22,7 @@ class Writer {
       case 'undefined':
         return { $undefined: true }
       case 'bigint':
+        if (value >= LIMIT || value <= -LIMIT) throw refused(`it has more than ${MAX_DIGITS} digits`, this.#keys)
         return { $bigint: String(value) }
       case 'number':
         return Number.isFinite(value) && !Object.is(value, -0)
