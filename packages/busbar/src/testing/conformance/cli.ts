@@ -45,8 +45,12 @@ async function main(): Promise<number> {
       if (!values.json) console.log(resultLine(result))
     },
   })
-  if (values.json) console.log(resultsAsJson(results))
-  else for (const line of ['', ...skipReasons(results), summaryLine(results)]) console.log(line)
+  if (values.json) {
+    console.log(resultsAsJson(results))
+    console.error(summaryLine(results))
+  } else {
+    for (const line of ['', ...skipReasons(results), summaryLine(results)]) console.log(line)
+  }
   if (results.length === 0) return say(`No check has '${values.only}' in its name; --list shows them all.`, 2)
   return results.some(({ result }) => result === 'failed') ? 1 : 0
 }

@@ -19,6 +19,8 @@ export const crashChecks: readonly Check[] = [
       await broker.publish(ctx.batch(one))
       await child.reported('began', one.id)
       const seen = await ctx.collect(broker)
+      // Time enough for an ack that came too early to be written.
+      await ctx.grace()
       await child.kill()
       await seen.receivedAll([one.id])
     },

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import type { Failure } from '../../../broker/index.ts'
 import { assertSame, message, numbered, numberOf } from '../messages.ts'
 import type { Check } from '../check.ts'
+import { sleep } from '../waiting.ts'
 import { ack, deadLetter, redeliver, rejects } from '../verdicts.ts'
 
 /** Putting aside, at the port. */
@@ -202,6 +203,26 @@ export const deadLetterChecks: readonly Check[] = [
         letters.map(({ failure }) => failure.attempts),
         [2],
       )
+    },
+  },
+  {
+    name: 'dead letters of a forgotten group stay, and what was to be redelivered to it is gone',
+    needs: (c) => c.deadLetters && c.groups && c.redelivery,
+    async run(ctx) {
+      const broker = await ctx.broker()
+      const before = await ctx.collect(broker, {}, (delivery) =>
+        numberOf(delivery) === 0 ? deadLetter(delivery) : redeliver(delivery, 500),
+      )
+      await broker.publish(numbered(ctx.topic, 2, 1))
+      await before.received(2)
+      await ctx.eventually(async () => (await broker.deadLetters.count({ group: ctx.group })) === 1, 'the dead letter')
+      await before.stop()
+      await broker.deleteGroup(ctx.group)
+      assert.equal(await broker.deadLetters.count({ group: ctx.group }), 1)
+      const after = await ctx.collect(broker)
+      await after.fence(ctx.topic, ['k0'])
+      await sleep(600)
+      assert.equal(after.deliveries.length, 0, 'a redelivery to the forgotten group came')
     },
   },
   {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { EncodedMessage } from '../../../message/message.ts'
 import type { Outgoing } from '../../../broker/index.ts'
-import { message, numbered } from '../messages.ts'
+import { message, numbered, numberOf } from '../messages.ts'
 import type { Check } from '../check.ts'
 import { ack, firstTime, redeliver, rejects } from '../verdicts.ts'
 
@@ -151,6 +151,18 @@ export const delayChecks: readonly Check[] = [
       await broker.publish(numbered(ctx.topic, 8, 4))
       await seen.received(16)
       assert.ok(Math.max(...early) <= 0, `a redelivery came ${Math.max(...early)} ms early`)
+    },
+  },
+  {
+    name: 'redeliveries that wait take no place in the window',
+    needs: (c) => c.redelivery,
+    async run(ctx) {
+      const broker = await ctx.broker()
+      const seen = await ctx.collect(broker, { prefetch: 1 }, (delivery) => {
+        return numberOf(delivery) < 5 ? redeliver(delivery, 60_000) : ack
+      })
+      await broker.publish(numbered(ctx.topic, 30, 3))
+      await seen.received(30)
     },
   },
   {

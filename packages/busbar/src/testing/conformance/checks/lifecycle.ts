@@ -115,6 +115,19 @@ export const lifecycleChecks: readonly Check[] = [
     },
   },
   {
+    name: 'the broker stops by its deadline though a subscription is being stopped without one',
+    async run(ctx) {
+      const broker = await ctx.broker()
+      const stuck = await ctx.collect(broker, {}, () => new Promise(() => undefined))
+      await broker.publish(numbered(ctx.topic, 1))
+      await stuck.received(1)
+      const first = stuck.stop()
+      await ctx.within(broker.stop({ deadline: 200 }), 'stop by its deadline', 10_000)
+      await ctx.within(first, 'the first stop as well')
+      assert.ok(stuck.deliveries.every(({ signal }) => signal.aborted))
+    },
+  },
+  {
     name: 'a verdict that comes after the stop deadline does no harm',
     needs: (c) => c.delivery === 'at-least-once' && c.deadLetters && c.redelivery,
     async run(ctx) {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { Snapshot } from '../../../message/message.ts'
 import type { EncodedMessage, MessageKind, Priority } from '../../../message/message.ts'
 import type { CheckContext } from '../context.ts'
 import { assertSame, message } from '../messages.ts'
@@ -158,6 +159,18 @@ export const roundTripChecks: readonly Check[] = [
       const seen = await ctx.collect(await ctx.broker(), { from: 'earliest' })
       await seen.received(2)
       for (const one of sent) assertSame(seen.of(one.id)[0]?.message ?? message(), one)
+    },
+  },
+  {
+    name: 'a snapshot goes through a broker whose messages stay in the process',
+    needs: (c) => c.inProcess,
+    async run(ctx) {
+      const broker = await ctx.broker()
+      const seen = await ctx.collect(broker)
+      const body = new Snapshot({ list: [1, 'two', { three: new Date(3) }] })
+      await broker.publish(ctx.batch(message({ body })))
+      await seen.received(1)
+      assert.deepEqual(seen.deliveries[0]?.message.body, body)
     },
   },
   {

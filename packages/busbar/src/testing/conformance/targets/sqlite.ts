@@ -6,13 +6,17 @@ import type { Broker } from '../../../broker/index.ts'
 import { SqliteBroker } from '../../../sqlite/index.ts'
 import type { TargetFaults, TargetOptions } from '../target.ts'
 
+/** Checks cause trouble on purpose. */
+const silent = { warn() {}, error() {} }
+
 /** A file for each namespace. */
 function fileOf({ namespace }: TargetOptions): string {
   return join(tmpdir(), `busbar-conformance-${namespace}.db`)
 }
 
 export function createBroker(options: TargetOptions): Broker {
-  return new SqliteBroker({ file: fileOf(options), ...(options.lease === undefined ? {} : { lease: options.lease }) })
+  const lease = options.lease === undefined ? {} : { lease: options.lease }
+  return new SqliteBroker({ file: fileOf(options), logger: silent, ...lease })
 }
 
 export function cleanup(options: TargetOptions): void {
