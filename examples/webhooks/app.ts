@@ -75,7 +75,9 @@ export class App {
 
   /** Writes down the dead letters, and which of the earlier ones have left: those were redriven. */
   async noteDeadLetters(): Promise<void> {
-    const insert = this.database.prepare('INSERT OR IGNORE INTO dead (consumer, id) VALUES (?, ?)')
+    const insert = this.database.prepare(
+      'INSERT INTO dead (consumer, id) VALUES (?, ?) ON CONFLICT DO UPDATE SET redriven = 0',
+    )
     const kept = new Set<string>()
     let page = await this.bus.deadLetters.list()
     for (let last = page.at(-1); last !== undefined; last = page.at(-1)) {

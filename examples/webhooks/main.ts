@@ -2,11 +2,15 @@
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 
+import { BusbarError, type Message } from 'busbar'
 import { Command, InvalidArgumentError } from 'commander'
 
 import { App, placeOf } from './app.ts'
-import { isGood, once } from './once.ts'
-import { summary } from './summary.ts'
+import { Latencies } from './latencies.ts'
+import { isGood, once, type Report } from './once.ts'
+import { Stream } from './stream.ts'
+import { streamSummary, summary } from './summary.ts'
+import { viewOf } from './view.ts'
 
 const DEFAULT_FILE = path.join(path.dirname(fileURLToPath(import.meta.url)), 'data', 'webhooks.db')
 
@@ -34,16 +38,52 @@ const program = new Command('demo')
 async function main(options: Options): Promise<void> {
   if (options.once !== true && options.json === true) program.error("error: option '--json' needs '--once'")
   if (options.once !== true && options.times !== undefined) program.error("error: option '--times' needs '--once'")
-  const say = (text: string): void => void process.stderr.write(`${text}\n`)
-  const app = await App.start(placeOf(options.file, options.broker))
   try {
-    const report = await once(app, { times: options.times ?? 20, say })
-    const { redelivered: _redelivered, ...line } = report
-    process.stdout.write(options.json === true ? `${JSON.stringify(line)}\n` : summary(report))
-    if (!isGood(report)) process.exitCode = 1
+    process.exitCode = await (options.once === true ? runOnce(options) : runStream(options))
+  } catch (error) {
+    // Errors of the bus say what to do; where in the code they came from does not help who runs the demo.
+    if (!(error instanceof BusbarError)) throw error
+    program.error(`error: ${error.message}`)
+  }
+}
+
+/** Returns the exit code: 1 if anything was lost or out of order. */
+async function runOnce({ file, broker, times = 20, json = false }: Options): Promise<number> {
+  const say = (text: string): void => void process.stderr.write(`${text}\n`)
+  const app = await App.start(placeOf(file, broker))
+  try {
+    const report = await once(app, { times, say })
+    process.stdout.write(json ? `${JSON.stringify(lineOf(report))}\n` : summary(report))
+    return isGood(report) ? 0 : 1
   } finally {
     await app.stop()
   }
+}
+
+async function runStream({ file, broker, rate }: Options): Promise<number> {
+  const place = placeOf(file, broker)
+  const stopping = new AbortController()
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    // Whoever asks twice does not want to wait.
+    process.on(name, () => (stopping.signal.aborted ? process.exit(130) : stopping.abort()))
+  }
+  const latencies = new Latencies()
+  const handled = (_group: string, { time }: Message): void => latencies.add(time.getTime(), Date.now())
+  const app = await App.start(place, { handled })
+  try {
+    const view = viewOf(process.stdout, `GitHub webhooks → ${place.broker}`)
+    const ended = await new Stream(app, { rate, view, latencies, signal: stopping.signal }).run()
+    process.stdout.write(streamSummary(ended))
+    return ended.outOfOrder === 0 && (!ended.drained || ended.lost === ended.putAside) ? 0 : 1
+  } finally {
+    await app.stop()
+  }
+}
+
+/** The fields that other programs may rely on, in this order. */
+function lineOf(report: Report): object {
+  const { published, handled, retried, deadLettered, redriven, lost, duplicated, outOfOrder, seconds } = report
+  return { published, handled, retried, deadLettered, redriven, lost, duplicated, outOfOrder, seconds }
 }
 
 function positive(text: string): number {

@@ -1,23 +1,44 @@
-/** A report for people. */
+/** Results for people. */
 import { styleText } from 'node:util'
 
 import type { Report } from './once.ts'
+import type { Ended } from './stream.ts'
+import type { Tally } from './tally.ts'
 
+/** Of a job that was done once. */
 export function summary(report: Report): string {
-  const verdict = (bad: number): string => styleText(bad === 0 ? 'green' : 'red', count(bad))
-  const handled = Object.entries(report.handled).map(([group, number]) => `${group} ${count(number)}`)
-  const rows: readonly (readonly [string, string])[] = [
-    ['published', count(report.published)],
+  return rows([...counts(report), ['lost', verdict(report.lost)], ['seconds', report.seconds.toFixed(1)]])
+}
+
+/** Of a stream that was stopped: what is put aside or not handled yet is kept for the next start. */
+export function streamSummary(ended: Ended): string {
+  const missing = ended.lost - ended.putAside
+  const left: (readonly [string, string])[] = ended.drained
+    ? [['lost', verdict(missing)]]
+    : [['not handled yet', `${count(missing)}, kept for the next start`]]
+  if (ended.putAside > 0) left.push(['put aside', `${count(ended.putAside)} dead letters, kept for the next start`])
+  return rows([...counts(ended), ...left])
+}
+
+function counts(tally: Tally): (readonly [string, string])[] {
+  const handled = Object.entries(tally.handled).map(([group, number]) => `${group} ${count(number)}`)
+  return [
+    ['published', count(tally.published)],
     ['handled', handled.join(', ')],
-    ['retried', count(report.retried)],
-    ['redelivered', count(report.redelivered)],
-    ['dead-lettered', `${count(report.deadLettered)}, of them redriven ${count(report.redriven)}`],
-    ['lost', verdict(report.lost)],
-    ['out of order', verdict(report.outOfOrder)],
-    ['duplicated', `${count(report.duplicated)} (each with one effect)`],
-    ['seconds', report.seconds.toFixed(1)],
+    ['retried', count(tally.retried)],
+    ['redelivered', count(tally.redelivered)],
+    ['dead-lettered', `${count(tally.deadLettered)}, of them redriven ${count(tally.redriven)}`],
+    ['duplicated', `${count(tally.duplicated)}, each with one effect`],
+    ['out of order', verdict(tally.outOfOrder)],
   ]
-  return rows.map(([name, value]) => `${styleText('bold', name.padEnd(14))} ${value}\n`).join('')
+}
+
+function rows(lines: readonly (readonly [string, string])[]): string {
+  return lines.map(([name, value]) => `${styleText('bold', name.padEnd(15))} ${value}\n`).join('')
+}
+
+function verdict(bad: number): string {
+  return styleText(bad === 0 ? 'green' : 'red', count(bad))
 }
 
 export function count(value: number): string {

@@ -16,6 +16,8 @@ export interface Tally {
   readonly deadLettered: number
   /** Of them, sent again to the group that had failed. */
   readonly redriven: number
+  /** Of them, still there when it was last looked. */
+  readonly putAside: number
   /** Confirmed, and not handled by a group, summed over the groups. */
   readonly lost: number
   /** Runs of a handler for a message that its group had handled before; they had no second effect. */
@@ -51,6 +53,7 @@ export function tally(database: DatabaseSync, run: number, groups: readonly stri
     redelivered: number('SELECT redelivered FROM run WHERE id = ?', run),
     deadLettered: number('SELECT count(*) FROM dead JOIN sent USING (id) WHERE run = ?', run),
     redriven: number('SELECT count(*) FROM dead JOIN sent USING (id) WHERE run = ? AND redriven = 1', run),
+    putAside: number('SELECT count(*) FROM dead JOIN sent USING (id) WHERE run = ? AND redriven = 0', run),
     lost: lost.reduce((sum, each) => sum + each, 0),
     duplicated: number('SELECT sum(times - 1) FROM handled JOIN sent USING (id) WHERE run = ?', run),
     outOfOrder: number(OUT_OF_ORDER, run, RUNS_IN_LINE),
