@@ -11,7 +11,7 @@ const RELEASE: Verdict = { release: true }
 interface Waiting {
   readonly delivery: Delivery
   readonly since: number
-  readonly settle: (verdict: Verdict | Promise<Verdict>) => void
+  readonly settle: (verdict: Verdict) => void
 }
 
 /**
@@ -67,8 +67,7 @@ export class Lines {
     ) {
       return this.enqueue(delivery, key)
     }
-    const verdict = this.begin(delivery, key)
-    return verdict
+    return this.begin(delivery, key)
   }
 
   pause(): void {
@@ -109,9 +108,7 @@ export class Lines {
   }
 
   private begin(delivery: Delivery, key: string | undefined): Verdict | Promise<Verdict> {
-    this.running++
-    if (key !== undefined && !this.keys.has(key)) this.keys.set(key, undefined)
-    const verdict = this.run(delivery)
+    const verdict = this.start(delivery, key)
     if (!(verdict instanceof Promise)) {
       this.end(key)
       return verdict
@@ -120,6 +117,27 @@ export class Lines {
       this.end(key)
       return settled
     })
+  }
+
+  /** The same for one that has waited: its promise is settled with the verdict itself, which is cheaper than with a promise of it. */
+  private beginWaiting({ delivery, settle }: Waiting): void {
+    const { key } = delivery.message
+    const verdict = this.start(delivery, key)
+    if (!(verdict instanceof Promise)) {
+      this.end(key)
+      settle(verdict)
+      return
+    }
+    void verdict.then((settled) => {
+      this.end(key)
+      settle(settled)
+    })
+  }
+
+  private start(delivery: Delivery, key: string | undefined): Verdict | Promise<Verdict> {
+    this.running++
+    if (key !== undefined && !this.keys.has(key)) this.keys.set(key, undefined)
+    return this.run(delivery)
   }
 
   private end(key: string | undefined): void {
@@ -140,7 +158,7 @@ export class Lines {
       const next = this.next()
       if (next === undefined) break
       this.waiting--
-      next.settle(this.begin(next.delivery, next.delivery.message.key))
+      this.beginWaiting(next)
     }
     this.pumping = false
   }
