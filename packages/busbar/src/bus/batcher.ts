@@ -35,11 +35,12 @@ const MAX_BATCH = 1_000
  * before is under way, goes to the broker together. One batch at a time, so the order of the calls is kept.
  */
 export class Batcher {
+  /** Batches begun so far. */
+  batches = 0
   private readonly broker: Broker
   private readonly tickets: Ticket[] = []
   private scheduled = false
   private busy = false
-  private readonly idleWaiters: (() => void)[] = []
 
   constructor(broker: Broker) {
     this.broker = broker
@@ -61,12 +62,6 @@ export class Batcher {
     return this.busy || this.scheduled
   }
 
-  /** Resolves when nothing is pending. */
-  drained(): Promise<void> {
-    if (!this.pending) return Promise.resolve()
-    return new Promise((resolve) => this.idleWaiters.push(resolve))
-  }
-
   private readonly flush = (): void => {
     void this.run()
   }
@@ -74,9 +69,11 @@ export class Batcher {
   private async run(): Promise<void> {
     this.scheduled = false
     this.busy = true
-    while (this.tickets.length > 0) await this.send(this.tickets.splice(0))
+    while (this.tickets.length > 0) {
+      this.batches++
+      await this.send(this.tickets.splice(0))
+    }
     this.busy = false
-    for (const resolve of this.idleWaiters.splice(0)) resolve()
   }
 
   private async send(tickets: readonly Ticket[]): Promise<void> {

@@ -12,7 +12,7 @@ import { Batcher } from './batcher.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { DeadLetters } from './dead-letters.ts'
 import type { HandlerOptions } from './declarations.ts'
-import { Groups } from './groups.ts'
+import { Groups, singleGroup } from './groups.ts'
 import { EventHandlerRegistry, type Registration } from './handler-registry.ts'
 import { type Logger, stderrLogger } from './logger.ts'
 import type { Middleware } from './middleware.ts'
@@ -65,7 +65,10 @@ export class EventBus {
   private readonly requests: Requests
   private readonly groups: Groups
   private readonly replyTopic = `replies.${randomUUID()}`
+  /** The broker is started. */
   private running = false
+  /** So are the subscriptions made before. */
+  private ready = false
   private closed = false
   private replies: Promise<unknown> | undefined
   private started: Promise<void> | undefined
@@ -112,6 +115,7 @@ export class EventBus {
 
   /** Starts the broker and the subscriptions made so far. Safe to call twice. */
   start(): Promise<void> {
+    if (this.stopped !== undefined) return Promise.reject(stoppedError())
     this.started ??= this.begin().catch((error: unknown) => {
       // What could not start may be started again, when the broker is back.
       this.started = undefined
@@ -124,6 +128,7 @@ export class EventBus {
     await this.broker.start()
     this.running = true
     await this.groups.start()
+    this.ready = true
   }
 
   /**
@@ -135,13 +140,15 @@ export class EventBus {
    */
   publish(message: Message | readonly Message[], options?: PublishOptions): Promise<void> {
     if (this.closed) return Promise.reject(stoppedError())
-    if (!this.running) return this.start().then(() => this.publish(message, options))
+    // Not before the subscriptions that were made before it: they would miss it.
+    if (!this.ready) return this.start().then(() => this.publish(message, options))
     return isMany(message) ? this.publisher.many(message, options) : this.publisher.one(message, options)
   }
 
   /** Sends a command to its one handler, in whatever process that is. Resolves when the broker has confirmed it. */
   async send(command: Message, options?: PublishOptions): Promise<void> {
     this.refuseKind(command, 'command', 'send')
+    if (!this.groups.handles(command)) await this.refuseUnhandled(command)
     return this.publish(command, options)
   }
 
@@ -156,10 +163,16 @@ export class EventBus {
   ): Promise<Answer> {
     this.refuseKind(query, 'query', 'request')
     if (this.closed) throw stoppedError()
-    await this.start()
-    this.replies ??= this.listen()
+    if (!this.groups.handles(query)) await this.refuseUnhandled(query)
+    if (!this.ready) await this.start()
+    this.replies ??= this.listen().catch((error: unknown) => {
+      this.replies = undefined
+      throw error
+    })
     await this.replies
     const definition = definitionOfMessage(query) ?? this.contracts.get(query.type)
+    // What is sent is a copy, which knows its contract by the registry alone.
+    if (definition !== undefined) this.contracts.learn(definition)
     const send = (asked: Message): Promise<void> => this.publish(asked)
     return (await this.requests.ask(query, definition, this.replyTopic, send, options)) as Answer
   }
@@ -178,7 +191,7 @@ export class EventBus {
     options?: SubscribeOptions,
   ): Promise<Subscription>
   async subscribe(what: unknown, second?: unknown, third: SubscribeOptions = {}): Promise<Subscription> {
-    if (this.closed) throw stoppedError()
+    if (this.stopped !== undefined) throw stoppedError()
     if (isEntries(what)) return this.groups.subscribe(what, second ?? {}, this.running)
     const entry = { selector: what, handler: second } as HandlerEntry
     return this.groups.subscribe([entry], third, this.running)
@@ -235,16 +248,19 @@ export class EventBus {
 
   /**
    * Resolves when everything published by now, and whatever that caused, has been settled by the groups of this bus:
-   * handled, dead-lettered or skipped; redeliveries are waited for. For tests and orderly ends; a bus under steady load is never idle.
+   * handled, dead-lettered or skipped; redeliveries are waited for, delayed messages that are not due are not. For tests
+   * and orderly ends; a bus under steady load is never idle.
    *
    * @throws BrokerError after `timeout` milliseconds (default 30 000), naming what is not settled.
    */
   async idle({ timeout = 30_000 }: { readonly timeout?: number } = {}): Promise<void> {
     const until = Date.now() + timeout
+    await this.started
     for (let pause = 0; ; pause = Math.min(pause + 1, 20)) {
-      await this.batcher.drained()
-      const busy = await this.groups.busy()
-      if (busy.length === 0 && !this.batcher.pending) return
+      const { batches } = this.batcher
+      const busy = [...this.publishing(), ...(await this.groups.busy())]
+      // A batch that came and went meanwhile is not in what the broker said of the time before.
+      if (busy.length === 0 && this.publishing().length === 0 && this.batcher.batches === batches) return
       if (Date.now() > until) throw new BrokerError(`not idle after ${timeout} ms: ${busy.join('; ')}`)
       await new Promise((resolve) => setTimeout(resolve, pause))
     }
@@ -268,7 +284,7 @@ export class EventBus {
     if (this.started !== undefined) await this.started.catch(() => {})
     await this.groups.stop(deadline)
     const left = (): number => Math.max(0, until - Date.now())
-    await Promise.race([this.batcher.drained(), new Promise((resolve) => setTimeout(resolve, left()).unref())])
+    while (this.publishing().length > 0 && left() > 0) await new Promise((resolve) => setTimeout(resolve, 1))
     this.closed = true
     this.requests.close()
     await this.broker.stop({ deadline: left() })
@@ -281,8 +297,20 @@ export class EventBus {
           `events are published, commands sent, queries requested`,
       )
     }
-    if (this.broker.capabilities.multiProcess || this.groups.handles(message)) return
-    throw new ConfigurationError(`${kind} '${message.type}' has no handler on this bus: subscribe one first`)
+  }
+
+  /** Where no other process can have the handler, a message to nobody is a mistake. Another bus on the same broker can. */
+  private async refuseUnhandled(message: Message): Promise<void> {
+    if (this.broker.capabilities.multiProcess) return
+    const { groups } = await this.broker.metrics()
+    if (groups.some(({ group }) => group === singleGroup(message.kind, message.type))) return
+    throw new ConfigurationError(`${message.kind} '${message.type}' has no handler on this bus: subscribe one first`)
+  }
+
+  /** What is published and not confirmed, in words; empty when nothing is. */
+  private publishing(): readonly string[] {
+    if (!this.batcher.pending && this.publisher.open === 0) return []
+    return ['messages are being published']
   }
 
   /** Replies come to a topic of this bus alone. */

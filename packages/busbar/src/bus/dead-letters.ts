@@ -8,7 +8,6 @@ import type {
 } from '../broker/index.ts'
 import type { Codec } from '../message/codec.ts'
 import type { ContractRegistry } from '../message/contracts.ts'
-import { BusbarError } from '../message/errors.ts'
 import { open } from '../message/inbound.ts'
 import type { EncodedMessage, Message } from '../message/message.ts'
 import { prepare } from '../message/outbound.ts'
@@ -84,14 +83,14 @@ export class DeadLetters {
   private async selected(selection: DeadLetterSelection): Promise<DeadLetter[]> {
     if (isIds(selection)) {
       const found = await Promise.all(selection.map((id) => this.store.get(id)))
-      return found.filter((letter) => letter !== undefined)
+      return found.filter((letter) => letter !== undefined && isFailed(letter)) as DeadLetter[]
     }
     const letters: DeadLetter[] = []
     for (let page = await this.store.list(selection); page.length > 0;) {
       letters.push(...page)
       page = await this.store.list(selection, { after: (page.at(-1) as DeadLetter).id })
     }
-    return letters
+    return letters.filter(isFailed)
   }
 
   private async edited(letter: DeadLetter, edit: NonNullable<RedriveOptions['edit']>): Promise<EncodedMessage> {
@@ -121,11 +120,16 @@ export class DeadLetters {
     const { message: raw, ...rest } = letter
     try {
       return { ...rest, raw, message: await open(raw, this.registry.get(raw.type), this.codec) }
-    } catch (error) {
-      if (error instanceof BusbarError) return { ...rest, raw, message: undefined }
-      throw error
+    } catch {
+      // Whatever it is (a schema may throw, too): one letter that cannot be opened must not hide the others.
+      return { ...rest, raw, message: undefined }
     }
   }
+}
+
+/** Not merely parked: such a message goes on when the one before it does. */
+function isFailed({ failure }: DeadLetter): boolean {
+  return failure.reason !== 'parked'
 }
 
 function isIds(selection: DeadLetterSelection): selection is readonly string[] {

@@ -26,6 +26,7 @@ export class Gate {
 
   /** Sends `chain(0)`, `chain(1)` … through their middleware; resolves when all that arrived are confirmed. */
   async pass(chain: (index: number) => Promise<void>): Promise<void> {
+    if (this.open === 0) return
     const passed = this.arrived.map((_, index) =>
       chain(index).then(
         () => this.settle(index),

@@ -214,6 +214,7 @@ export class Groups {
   }
 }
 
-function singleGroup(kind: MessageKind, type: string): string {
+/** The group of a command or query: one, whatever process handles it. */
+export function singleGroup(kind: MessageKind, type: string): string {
   return `${kind}.${type}`
 }

@@ -49,13 +49,20 @@ export class Member implements Subscription {
 
   /** Resolves once the broker has really subscribed. */
   async start(broker: Broker): Promise<void> {
-    this.subscription = await broker.subscribe(this.spec, (delivery: Delivery): Verdict | Promise<Verdict> =>
+    // A start that failed half-way is made again for all; one that was unsubscribed meanwhile does not begin at all.
+    if (this.subscription !== undefined || this.stopped !== undefined) return
+    const subscription = await broker.subscribe(this.spec, (delivery: Delivery): Verdict | Promise<Verdict> =>
       this.lines.push(delivery),
     )
+    this.subscription = subscription
+    if (this.stopped !== undefined) await subscription.stop({ deadline: 0 })
   }
 
   unsubscribe(options?: { readonly deadline?: number }): Promise<void> {
-    this.stopped ??= this.stop(options?.deadline ?? this.options.stopDeadline)
+    const deadline = options?.deadline ?? this.options.stopDeadline
+    if (this.stopped === undefined) this.stopped = this.stop(deadline)
+    // Again, perhaps with less patience: the broker keeps to the deadline that passes first.
+    else void this.subscription?.stop({ deadline })
     return this.stopped
   }
 

@@ -12,6 +12,7 @@ import type { Clock } from './clock.ts'
 import { Gate } from './gate.ts'
 import { composePublish, type Middleware } from './middleware.ts'
 import type { PublishOptions } from './handler.ts'
+import { REPLY_TO } from './requests.ts'
 
 export interface PublisherOptions {
   readonly broker: Broker
@@ -35,6 +36,8 @@ interface Passage {
 
 /** The publishing side: enrich, middleware, validate, encode, and into the batch. */
 export class Publisher {
+  /** Publishes that are still in middleware or validation, and so not known to the batcher yet. */
+  open = 0
   private readonly options: PublisherOptions
   private around: ((message: Message, passage: Passage) => Promise<void>) | undefined
   private readonly prepareOptions
@@ -57,9 +60,11 @@ export class Publisher {
     try {
       this.check(options)
       const caused = this.caused(message, options)
-      if (this.around !== undefined) return this.around(caused, { options, topic, gate: undefined, index: 0 })
+      if (this.around !== undefined) {
+        return this.counted(this.around(caused, { options, topic, gate: undefined, index: 0 }))
+      }
       const outgoing = this.outgoing(caused, options, topic)
-      if (outgoing instanceof Promise) return outgoing.then((ready) => this.options.batcher.add([ready]))
+      if (outgoing instanceof Promise) return this.counted(outgoing.then((ready) => this.options.batcher.add([ready])))
       return this.options.batcher.add([outgoing])
     } catch (error) {
       return Promise.reject(error)
@@ -67,7 +72,20 @@ export class Publisher {
   }
 
   /** All or, where one of them is refused before sending, none. */
-  async many(messages: readonly Message[], options?: PublishOptions): Promise<void> {
+  many(messages: readonly Message[], options?: PublishOptions): Promise<void> {
+    return this.counted(this.together(messages, options))
+  }
+
+  private async counted(publishing: Promise<void>): Promise<void> {
+    this.open++
+    try {
+      await publishing
+    } finally {
+      this.open--
+    }
+  }
+
+  private async together(messages: readonly Message[], options: PublishOptions | undefined): Promise<void> {
     this.check(options)
     const caused = messages.map((message) => this.caused(message, options))
     const { around } = this
@@ -103,7 +121,7 @@ export class Publisher {
     if (options.delay !== undefined && !(options.delay >= 0 && Number.isFinite(options.delay))) {
       throw new ConfigurationError(`'delay' must be 0 or more milliseconds, not ${options.delay}`)
     }
-    if (options.at !== undefined && Number.isNaN(options.at.getTime())) {
+    if (options.at !== undefined && !(options.at instanceof Date && Number.isFinite(options.at.getTime()))) {
       throw new ConfigurationError(`'at' must be a valid Date`)
     }
   }
@@ -118,6 +136,11 @@ export class Publisher {
     if (typeof message?.type !== 'string' || typeof message.id !== 'string') {
       throw new ConfigurationError(
         'publish was given something that is no message: make one with contract.create(data)',
+      )
+    }
+    if (message.kind === 'query' && message.metadata[REPLY_TO] === undefined) {
+      throw new ConfigurationError(
+        `${message.type} is a query, and published it would be answered to nobody: use request`,
       )
     }
     const definition = this.definitionOf(message)
@@ -137,7 +160,7 @@ export class Publisher {
       return own
     }
     const definition = this.options.registry.get(message.type)
-    if (definition === undefined && this.options.strict) {
+    if (definition === undefined && this.options.strict && message.kind !== 'reply') {
       throw new ConfigurationError(
         `'${message.type}' has no contract and the bus is strict: declare it with event(), command() or query()`,
       )

@@ -1,5 +1,5 @@
 import type { Definition } from '../message/contract.ts'
-import { BusbarError, ValidationError } from '../message/errors.ts'
+import { BusbarError, ConfigurationError, ValidationError } from '../message/errors.ts'
 import type { Message } from '../message/message.ts'
 import { uuidv7 } from '../message/uuid.ts'
 import type { Clock } from './clock.ts'
@@ -57,6 +57,7 @@ export class Requests {
     { timeout = 10_000, signal }: RequestOptions = {},
   ): Promise<unknown> {
     signal?.throwIfAborted()
+    if (!(timeout > 0)) throw new ConfigurationError(`'timeout' must be more than 0 milliseconds, not ${timeout}`)
     const expires = String(this.clock.now() + timeout)
     const asked: Message = {
       ...plain(query),
@@ -68,12 +69,12 @@ export class Requests {
     const answer = new Promise<unknown>((resolve, reject) => {
       this.pending.set(query.id, { definition, type: query.type, resolve, reject })
     })
-    answer.catch(() => {})
     const cancel = this.clock.schedule(timeout, () => this.pending.get(query.id)?.reject(late))
     const onAbort = (): void => this.pending.get(query.id)?.reject(asError(signal?.reason))
     signal?.addEventListener('abort', onAbort, { once: true })
+    // Not awaited: an answer may come before the confirmation, and a broker that hangs must not outlast the timeout.
+    send(asked).catch((error: unknown) => this.pending.get(query.id)?.reject(asError(error)))
     try {
-      await send(asked)
       return await answer
     } finally {
       cancel()

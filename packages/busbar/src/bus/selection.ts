@@ -113,6 +113,11 @@ export function settle(
     if (!Number.isInteger(value) || value < 1)
       throw new ConfigurationError(`'${name}' must be a whole number from 1, not ${value}`)
   }
+  if (onFailure === 'park' && defaults.deadLetters !== undefined) {
+    throw new ConfigurationError(
+      `onFailure: 'park' needs the broker's own dead letters, which say when those behind may go on; this bus has a store of its own`,
+    )
+  }
   if (!(ageing > 0)) throw new ConfigurationError(`'ageing' must be more than 0 milliseconds, not ${ageing}`)
   if (prefetch < concurrency) {
     throw new ConfigurationError(

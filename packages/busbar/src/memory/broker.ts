@@ -26,10 +26,13 @@ export interface MemoryBrokerOptions {
   readonly maxMessageBytes?: number
 }
 
+/** setTimeout fires at once above it. Whoever waits longer looks at the clock again then. */
+const LONGEST_TIMER = 2 ** 31 - 1
+
 const realClock = {
   now: Date.now,
   schedule(ms: number, callback: () => void): () => void {
-    const timer = setTimeout(callback, ms)
+    const timer = setTimeout(callback, Math.min(ms, LONGEST_TIMER))
     return () => clearTimeout(timer)
   },
 }
@@ -44,6 +47,8 @@ export class MemoryBroker implements Broker {
   readonly deadLetters: MemoryDeadLetters
   private readonly clock
   private readonly groups = new Map<string, MemoryGroup>()
+  /** Members that have a copy of everything: each is a group by itself, for as long as it is there. */
+  private readonly broadcasts = new Set<MemoryGroup>()
   /** Who gets what is published to a topic: groups and broadcast members. */
   private readonly readers = new Map<string, Set<MemoryGroup>>()
   private readonly members = new Set<MemoryMember>()
@@ -77,7 +82,9 @@ export class MemoryBroker implements Broker {
     }
     this.deadLetters = new MemoryDeadLetters({
       redrive: (letter) => this.redrive(letter),
-      discarded: (letter) => this.groups.get(letter.group)?.passOn(letter.message.key),
+      discarded: (letter) => {
+        for (const group of this.called(letter.group)) group.passOn(letter.message.key)
+      },
       parked: () => this.parked(),
     })
   }
@@ -100,6 +107,7 @@ export class MemoryBroker implements Broker {
     if (spec.from === 'earliest')
       throw new UnsupportedError(`broker 'memory' keeps no history: subscribe from 'latest'`)
     const group = spec.broadcast ? new MemoryGroup(spec.group, this.host, spec.onFailure) : this.group(spec)
+    if (spec.broadcast) this.broadcasts.add(group)
     for (const topic of spec.topics) {
       group.topics.add(topic)
       const readers = this.readers.get(topic)
@@ -108,7 +116,7 @@ export class MemoryBroker implements Broker {
     }
     const member = new MemoryMember(group, spec, deliver, () => {
       this.members.delete(member)
-      if (spec.broadcast) this.unlist(group)
+      if (this.broadcasts.delete(group)) this.unlist(group)
     })
     this.members.add(member)
     group.join(member)
@@ -128,7 +136,7 @@ export class MemoryBroker implements Broker {
     const topics = new Set([...this.readers.keys(), ...this.delayed.keys()])
     return {
       topics: [...topics].map((topic) => ({ topic, depth: this.depth(topic), delayed: this.delayed.get(topic) ?? 0 })),
-      groups: [...this.groups.values()].flatMap((group) =>
+      groups: [...this.groups.values(), ...this.broadcasts].flatMap((group) =>
         [...group.topics].map((topic) => this.groupMetrics(group, topic)),
       ),
     }
@@ -197,16 +205,23 @@ export class MemoryBroker implements Broker {
   }
 
   private redrive({ group: name, topic, message }: DeadLetter): void {
-    const group = this.groups.get(name)
-    if (group === undefined)
+    const groups = this.called(name)
+    if (groups.length === 0)
       throw new BrokerError(`group '${name}' does not exist any more: subscribe it, then redrive`)
-    const entry = new Entry({ topic, message }, ++this.sequence)
-    add(group.lag, topic, 1)
-    group.bringBack(entry, 0)
+    for (const group of groups) {
+      add(group.lag, topic, 1)
+      group.bringBack(new Entry({ topic, message }, ++this.sequence), 0)
+    }
+  }
+
+  /** A group; or broadcast members, whose names need not be unique. */
+  private called(name: string): readonly MemoryGroup[] {
+    const group = this.groups.get(name)
+    return group === undefined ? [...this.broadcasts].filter((each) => each.name === name) : [group]
   }
 
   private *parked(): Iterable<DeadLetter> {
-    for (const group of this.groups.values()) {
+    for (const group of [...this.groups.values(), ...this.broadcasts]) {
       for (const { message, topic, sequence } of group.parkedKeys?.parked() ?? []) {
         const since = message.time.getTime()
         yield {

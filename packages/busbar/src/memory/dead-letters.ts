@@ -67,8 +67,9 @@ export class MemoryDeadLetters implements DeadLetterStore {
       edit === undefined ? letter : { ...letter, message: { ...edit(letter), id: letter.message.id } },
     )
     for (const letter of edited) {
-      this.letters.delete(letter.id)
+      // In this order: a group that cannot take it leaves the letter where it is.
       this.host.redrive(letter)
+      this.letters.delete(letter.id)
     }
     return chosen.length
   }

@@ -20,8 +20,7 @@ export class MemoryMember implements BrokerSubscription {
   private readonly onStop: () => void
   private readonly unsettled: MemoryDelivery[] = []
   private readonly givenBack: Entry[] = []
-  private stopping: (() => void) | undefined
-  private stopped: Promise<void> | undefined
+  private stopping: PromiseWithResolvers<void> | undefined
   private gone = false
 
   constructor(group: Sharing, spec: SubscriptionSpec, deliver: Deliver, onStop: () => void) {
@@ -62,33 +61,31 @@ export class MemoryMember implements BrokerSubscription {
     this.group.join(this)
   }
 
-  stop(options: { readonly deadline?: number } = {}): Promise<void> {
-    this.stopped ??= this.end(options.deadline)
-    return this.stopped
+  stop({ deadline }: { readonly deadline?: number } = {}): Promise<void> {
+    const { promise } = (this.stopping ??= Promise.withResolvers<void>())
+    if (this.unsettled.length === 0) this.end()
+    else if (deadline !== undefined) {
+      // Each call has its own deadline; the first to pass ends it.
+      const timer = setTimeout(() => this.end(), deadline)
+      void promise.then(() => clearTimeout(timer))
+    }
+    return promise
   }
 
-  private async end(deadline: number | undefined): Promise<void> {
-    const drained = new Promise<void>((resolve) => {
-      this.stopping = resolve
-    })
-    if (this.unsettled.length > 0) {
-      let timer: NodeJS.Timeout | undefined
-      const late = new Promise<void>((resolve) => {
-        if (deadline !== undefined) timer = setTimeout(resolve, deadline)
-      })
-      await Promise.race([drained, late])
-      clearTimeout(timer)
-    }
+  private end(): void {
+    if (this.gone) return
     this.gone = true
     const reason = new BrokerError('the subscription was stopped before this message was settled; it was given back')
     for (const delivery of this.unsettled.splice(0)) {
       delivery.slot = -1
       this.givenBack.push(delivery.entry)
-      delivery.entry.attempts = Math.max(delivery.entry.attempts, delivery.attempts + 1)
+      // The run that is cut off here has begun.
+      delivery.entry.attempts++
       delivery.abort(reason)
     }
     this.group.leave(this, this.takeBack())
     this.onStop()
+    this.stopping?.resolve()
   }
 
   private takeBack(): Entry[] {
@@ -105,6 +102,6 @@ export class MemoryMember implements BrokerSubscription {
     }
     delivery.slot = -1
     this.group.settle(this, delivery, verdict)
-    if (this.unsettled.length === 0) this.stopping?.()
+    if (this.unsettled.length === 0 && this.stopping !== undefined) this.end()
   }
 }

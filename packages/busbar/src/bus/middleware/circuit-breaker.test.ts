@@ -5,7 +5,7 @@ import { ConfigurationError } from '../../message/errors.ts'
 import { memoryBus } from '../fixtures/bus.ts'
 import { handClock, settled } from '../fixtures/clock.ts'
 import { Ticked } from '../fixtures/contracts.ts'
-import { incoming } from '../fixtures/incoming.ts'
+import { consumeOf, incoming } from '../fixtures/incoming.ts'
 import { circuitBreaker, type CircuitBreakerOptions } from './circuit-breaker.ts'
 
 const down = (): Promise<never> => Promise.reject(new Error('service is down'))
@@ -14,16 +14,18 @@ const up = (): Promise<string> => Promise.resolve('up')
 function breaker(options: CircuitBreakerOptions = {}) {
   const clock = handClock()
   const changes: string[] = []
-  const { consume } = circuitBreaker({
-    failures: 3,
-    resetAfter: 1_000,
-    clock,
-    onChange: (key, state) => changes.push(`${key} ${state}`),
-    ...options,
-  })
+  const consume = consumeOf(
+    circuitBreaker({
+      failures: 3,
+      resetAfter: 1_000,
+      clock,
+      onChange: (key, state) => changes.push(`${key} ${state}`),
+      ...options,
+    }),
+  )
   const run = async (next: () => Promise<unknown>, group = 'g'): Promise<unknown> => {
     try {
-      return await consume?.(incoming({ group }), next)
+      return await consume(incoming({ group }), next)
     } catch (error) {
       return (error as Error).name
     }

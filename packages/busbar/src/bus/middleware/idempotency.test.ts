@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
 
 import { ConfigurationError } from '../../message/errors.ts'
-import { keepingLogger, memoryBus } from '../fixtures/bus.ts'
+import { type KeepingLogger, memoryBus } from '../fixtures/bus.ts'
 import { handClock } from '../fixtures/clock.ts'
 import { GetTotal, Ticked } from '../fixtures/contracts.ts'
-import { incoming } from '../fixtures/incoming.ts'
+import { consumeOf, incoming } from '../fixtures/incoming.ts'
 import { idempotency } from './idempotency.ts'
 import { MemoryIdempotencyStore } from './idempotency-store.ts'
 
@@ -24,12 +24,12 @@ test('the same message again is acked without a run, for each group by itself', 
 })
 
 test('two copies at the same moment are run once, one after the other if the first fails', async () => {
-  const { consume } = idempotency()
+  const consume = consumeOf(idempotency())
   const message = Ticked.create({ n: 1 })
   let runs = 0
   const first = Promise.withResolvers<void>()
   const copies = [0, 1, 2].map(() =>
-    consume?.(incoming({ message }), async () => {
+    consume(incoming({ message }), async () => {
       if (++runs === 1) await first.promise
     }),
   )
@@ -59,10 +59,10 @@ test('a message whose handler failed is not remembered: it is retried, and redri
 
 test('forgets after the time to live', async () => {
   const clock = handClock()
-  const { consume } = idempotency({ store: new MemoryIdempotencyStore({ clock }), ttl: 1_000 })
+  const consume = consumeOf(idempotency({ store: new MemoryIdempotencyStore({ clock }), ttl: 1_000 }))
   const message = Ticked.create({ n: 1 })
   let runs = 0
-  const run = () => consume?.(incoming({ message }), async () => void runs++)
+  const run = () => consume(incoming({ message }), async () => void runs++)
   await run()
   await clock.advance(999)
   await run()
@@ -80,20 +80,20 @@ test('the store in memory never holds more than its limit, and drops the oldest 
 })
 
 test('queries always run: each asker wants its answer', async () => {
-  const { consume } = idempotency()
+  const consume = consumeOf(idempotency())
   const message = GetTotal.create({ orderId: 'o-1' })
-  const ask = () => consume?.(incoming({ message }), () => Promise.resolve({ total: 1 }))
+  const ask = () => consume(incoming({ message }), () => Promise.resolve({ total: 1 }))
   expect([await ask(), await ask()]).toEqual([{ total: 1 }, { total: 1 }])
 })
 
 test('a store that cannot be asked fails the run; one that cannot remember does not undo what was done', async () => {
   const broken = () => Promise.reject(new Error('store is away'))
   const deaf = idempotency({ store: { has: broken, add: broken } })
-  await expect(deaf.consume?.(incoming(), () => Promise.resolve('ran'))).rejects.toThrow('store is away')
+  await expect(consumeOf(deaf)(incoming(), () => Promise.resolve('ran'))).rejects.toThrow('store is away')
   const forgetful = idempotency({ store: { has: () => false, add: broken } })
   const run = incoming()
-  expect(await forgetful.consume?.(run, () => Promise.resolve('ran'))).toBe('ran')
-  expect((run.logger as ReturnType<typeof keepingLogger>).lines).toMatchObject([{ level: 'warn' }])
+  expect(await consumeOf(forgetful)(run, () => Promise.resolve('ran'))).toBe('ran')
+  expect((run.logger as KeepingLogger).lines).toMatchObject([{ level: 'warn' }])
 })
 
 test('settings that make no sense are refused', () => {

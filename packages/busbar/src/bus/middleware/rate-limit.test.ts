@@ -5,7 +5,7 @@ import { ConfigurationError } from '../../message/errors.ts'
 import { memoryBus } from '../fixtures/bus.ts'
 import { handClock, settled } from '../fixtures/clock.ts'
 import { Ticked } from '../fixtures/contracts.ts'
-import { incoming } from '../fixtures/incoming.ts'
+import { consumeOf, incoming } from '../fixtures/incoming.ts'
 import { rateLimit } from './rate-limit.ts'
 
 test('a burst begins at once, the rest one by one, in order, and none is dropped', async () => {
@@ -33,13 +33,13 @@ test('in no second do more begin than the rate and the burst allow', async () =>
       fc.integer({ min: 1, max: 5 }),
       async (gaps, perSecond, burst) => {
         const clock = handClock(0)
-        const { consume } = rateLimit({ perSecond, burst, clock })
+        const consume = consumeOf(rateLimit({ perSecond, burst, clock }))
         const begun: number[] = []
         const runs = []
         for (const gap of gaps) {
           // Moves the clock without letting timers run late: each begins exactly when its timer is due.
           await clock.advance(gap)
-          runs.push(consume?.(incoming(), async () => begun.push(clock.now())))
+          runs.push(consume(incoming(), async () => begun.push(clock.now())))
         }
         await clock.advance(1_000_000)
         await Promise.all(runs)
@@ -56,10 +56,10 @@ test('in no second do more begin than the rate and the burst allow', async () =>
 
 test('each key has a limit of its own', async () => {
   const clock = handClock()
-  const { consume } = rateLimit({ perSecond: 1, clock, key: ({ message }) => message.metadata.tenantId ?? '' })
+  const consume = consumeOf(rateLimit({ perSecond: 1, clock, key: ({ message }) => message.metadata.tenantId ?? '' }))
   const begun: string[] = []
   const run = (tenantId: string) =>
-    consume?.(incoming({ message: Ticked.create({ n: 1 }, { tenantId }) }), async () => begun.push(tenantId))
+    consume(incoming({ message: Ticked.create({ n: 1 }, { tenantId }) }), async () => begun.push(tenantId))
   const runs = [run('a'), run('a'), run('b')]
   await settled()
   expect(begun).toEqual(['a', 'b'])
@@ -70,16 +70,16 @@ test('each key has a limit of its own', async () => {
 
 test('a run whose signal is aborted while it waits fails with the reason, never runs, and gives its place back', async () => {
   const clock = handClock()
-  const { consume } = rateLimit({ perSecond: 1, clock })
+  const consume = consumeOf(rateLimit({ perSecond: 1, clock }))
   let ran = 0
   const next = async () => void ran++
-  await consume?.(incoming(), next)
+  await consume(incoming(), next)
   const signal = new AbortController()
-  const waiting = consume?.(incoming({ signal }), next)
+  const waiting = consume(incoming({ signal }), next)
   signal.abort(new Error('lease lost'))
   await expect(waiting).rejects.toThrow('lease lost')
   expect(clock.pending).toBe(0)
-  const after = consume?.(incoming(), next)
+  const after = consume(incoming(), next)
   await clock.advance(1_000)
   await after
   expect(ran).toBe(2)

@@ -4,7 +4,7 @@ import { ConfigurationError } from '../../message/errors.ts'
 import { memoryBus } from '../fixtures/bus.ts'
 import { handClock, settled } from '../fixtures/clock.ts'
 import { Ticked } from '../fixtures/contracts.ts'
-import { incoming } from '../fixtures/incoming.ts'
+import { consumeOf, incoming } from '../fixtures/incoming.ts'
 import { timeout, TimeoutError } from './timeout.ts'
 
 test('a run that takes too long fails with TimeoutError, and its signal is aborted with the same error', async () => {
@@ -47,20 +47,18 @@ test('is retried like any failure, and the next run has a signal of its own', as
 
 test('the timer is gone after a run, whichever way it ended', async () => {
   const clock = handClock()
-  const consume = timeout({ ms: 50, clock }).consume
-  await consume?.(incoming(), () => Promise.resolve('done'))
+  const consume = consumeOf(timeout({ ms: 50, clock }))
+  await consume(incoming(), () => Promise.resolve('done'))
   expect(clock.pending).toBe(0)
-  await expect(consume?.(incoming(), () => Promise.reject(new Error('no')))).rejects.toThrow('no')
+  await expect(consume(incoming(), () => Promise.reject(new Error('no')))).rejects.toThrow('no')
   expect(clock.pending).toBe(0)
 })
 
 test('a handler that fails after its time is over disturbs nobody', async () => {
   const clock = handClock()
   const { promise, reject } = Promise.withResolvers()
-  const run = timeout({ ms: 50, clock }).consume?.(incoming(), () => promise)
-  const failed = expect(run).rejects.toThrow(TimeoutError)
-  await clock.advance(50)
-  await failed
+  const run = consumeOf(timeout({ ms: 50, clock }))(incoming(), () => promise)
+  await Promise.all([expect(run).rejects.toThrow(TimeoutError), clock.advance(50)])
   reject(new Error('late'))
   await settled()
 })
