@@ -28,8 +28,7 @@ function* compare(before: unknown, after: unknown, keys: readonly PropertyKey[])
 
 /** Of the same class, and the same where they have no parts to compare. */
 function alike(before: object, after: object): boolean {
-  if (Object.getPrototypeOf(before) !== Object.getPrototypeOf(after) && !(isPlain(before) && isPlain(after)))
-    return false
+  if (!sameClass(before, after)) return false
   if (before instanceof Date) return Object.is(before.getTime(), (after as Date).getTime())
   if (Array.isArray(before)) return before.length === (after as unknown[]).length
   if (ArrayBuffer.isView(before)) return before.byteLength === (after as ArrayBufferView).byteLength

@@ -85,8 +85,8 @@ function outputOf(
   return after(definition.validate(current), (outcome) => ('data' in outcome ? outcome : undefined))
 }
 
-function after<T, R>(value: T | Promise<T>, next: (value: T) => R | Promise<R>): R | Promise<R> {
-  return value instanceof Promise ? value.then(next) : next(value)
+function after<T, R>(value: T | Promise<T>, use: (value: T) => R | Promise<R>): R | Promise<R> {
+  return value instanceof Promise ? value.then(use) : use(value)
 }
 
 function differs(before: unknown, after: unknown): boolean {
