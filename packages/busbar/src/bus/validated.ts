@@ -1,6 +1,7 @@
 import type { Definition } from '../message/contract.ts'
 import { ValidationError } from '../message/errors.ts'
 import type { Message } from '../message/message.ts'
+import { withoutPersonal } from '../message/personal.ts'
 
 /**
  * What a handler gets of a message that went through middleware: validated anew if its data or type was changed, and an
@@ -18,7 +19,9 @@ export async function validated(
   const same = message.data === original.data && message.type === original.type
   if (same || validate === undefined) return hydrate?.(message) ?? message
   const outcome = await validate(message.data)
-  if ('issues' in outcome) throw new ValidationError(message.type, message.version, outcome.issues)
+  if ('issues' in outcome) {
+    throw new ValidationError(message.type, message.version, withoutPersonal(outcome.issues, definition.personal))
+  }
   const changed = { ...message, data: outcome.data }
   return hydrate?.(changed) ?? changed
 }
