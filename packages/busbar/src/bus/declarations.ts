@@ -17,6 +17,8 @@ export interface HandlerDeclaration {
   readonly kind: 'event' | 'command' | 'query'
   /** Undefined: what the class says that it handles. */
   readonly selectors: readonly Selector[] | undefined
+  /** What the compiler told of the method's parameter; taken where the class says nothing. */
+  readonly inferred?: readonly Selector[] | undefined
   /** Undefined: the whole class; its method is `handle`, or the one that is declared without selectors. */
   readonly method: PropertyKey | undefined
   /** Given for a method: it is a subscription of its own. */
@@ -86,28 +88,38 @@ function declaredByFields(instance: object, known: readonly HandlerDeclaration[]
   return selectors.length === 0 ? [] : [{ kind: 'event', selectors, method: undefined }]
 }
 
-/** Gives what is said of the whole class to its method. */
+/** Gives what is said of the whole class to its method, and to a method without an event that of its class. */
 function attached(instance: object, handlers: readonly HandlerDeclaration[]): readonly HandlerDeclaration[] {
   const methods = handlers.filter(({ method }) => method !== undefined)
-  const takers = methods.filter(({ selectors }) => selectors === undefined)
   const ofClass = handlers.filter(({ method }) => method === undefined)
+  const takers = methods.filter(({ selectors }) => selectors === undefined)
+  const named = methods.filter(({ selectors }) => selectors !== undefined)
+  if (ofClass.every(({ kind }) => kind !== 'event')) {
+    return [...ofClass.map(onHandle), ...takers.map((taker) => inferred(instance, taker)), ...named]
+  }
   if (takers.length > 1) {
     const names = takers.map(({ method }) => String(method)).join(' and ')
     throw new ConfigurationError(
       `${className(instance)} has two methods for the event of its class, ${names}: name the event of each, @HandleEvent(OrderPlaced)`,
     )
   }
-  const [taker] = takers
-  if (taker !== undefined && ofClass.every(({ kind }) => kind !== 'event')) {
-    throw new ConfigurationError(
-      `@HandleEvent() of ${className(instance)}.${String(taker.method)} does not say which event: name it, ` +
-        `@HandleEvent(OrderPlaced), or write @EventHandler(OrderPlaced) above the class`,
-    )
-  }
-  return [
-    ...ofClass.map((each) => ({ ...each, method: each.kind === 'event' ? (taker?.method ?? 'handle') : 'handle' })),
-    ...methods.filter(({ selectors }) => selectors !== undefined),
-  ]
+  const taken = ofClass.map((each) => {
+    const [taker] = takers
+    return each.kind === 'event' && taker !== undefined ? { ...taker, selectors: each.selectors } : onHandle(each)
+  })
+  return [...taken, ...named]
+}
+
+function onHandle(declaration: HandlerDeclaration): HandlerDeclaration {
+  return { ...declaration, method: 'handle' }
+}
+
+function inferred(instance: object, taker: HandlerDeclaration): HandlerDeclaration {
+  if (taker.inferred !== undefined) return { ...taker, selectors: taker.inferred }
+  throw new ConfigurationError(
+    `@HandleEvent() of ${className(instance)}.${String(taker.method)} does not say which event: name it, ` +
+      `@HandleEvent(OrderPlaced), or write @EventHandler(OrderPlaced) above the class`,
+  )
 }
 
 function recordOf(owner: object): ClassRecord {

@@ -158,5 +158,5 @@ describe.each([tc39, legacy])('decorators of the $name dialect', (dialect) => {
 
 test('in the legacy dialect @HandleEvent() takes the event class of its parameter, where the compiler keeps it', async () => {
   const folder = await compile({ ...legacy, files: ['parameters.ts'] })
-  expect(await run(folder, 'parameters.js')).toEqual(['o-5'])
+  expect(await run(folder, 'parameters.js')).toEqual(['notify o-5', 'restock o-5'])
 })

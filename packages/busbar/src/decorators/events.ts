@@ -63,8 +63,8 @@ export function HandleEvent(
   const named = given.length === 0 ? undefined : checkedSelectors('HandleEvent', 'event', given[0])
   return (...args) => {
     const { owner, method, parameter } = methodOnly('HandleEvent', decorated('HandleEvent', args))
-    const selectors = named ?? (isEventClass(parameter) ? [parameter] : undefined)
-    declareHandler(owner, { kind: 'event', selectors, method, options: given[1] })
+    const inferred = isEventClass(parameter) ? [parameter] : undefined
+    declareHandler(owner, { kind: 'event', selectors: named, inferred, method, options: given[1] })
   }
 }
 
