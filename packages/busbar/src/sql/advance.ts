@@ -6,7 +6,7 @@ import { holds, storeCursor } from './leases.ts'
 import type { OpenItem } from './open-list.ts'
 import type { OwnedPartition } from './partition.ts'
 import { messageOf } from './rows.ts'
-import { advanceLane, due, markHanded, nextDue, setAside } from './set-aside.ts'
+import { advanceLane, countAttempts, due, markHanded, nextDue, setAside } from './set-aside.ts'
 
 /** What may still be taken in one fetch, over all partitions. Counted down. */
 export interface Budget {
@@ -29,6 +29,7 @@ export interface AdvanceOptions {
 
 /** What one fetch found, to be taken over in memory once it is committed. */
 export interface Advanced {
+  readonly partition: OwnedPartition
   readonly lost: boolean
   readonly position: Position
   readonly backlog: OpenItem[]
@@ -157,11 +158,13 @@ class Step {
     const changed = position !== partition.position || backlog !== partition.backlog || fresh.length > 0
     if (!this.lost && (changed || partition.dirty || waiters.length > 0)) {
       partition.dirty = false
+      if (waiters.length > 0) await this.storeAttempts()
       const cursor = { position, open: partition.openList(dialect, { fresh, backlog }), expires: this.options.expires }
       if (!(await storeCursor(this.sql, partition, cursor))) this.lost = true
     }
     this.options.budget.room -= fresh.length + this.aside.length
     return {
+      partition,
       lost: this.lost,
       position,
       backlog,
@@ -172,6 +175,15 @@ class Step {
       nextSuspect: this.nextSuspect,
       unblocked: [...this.lanes].filter(([, blocked]) => !blocked).map(([lane]) => lane),
       waiters,
+    }
+  }
+
+  /** Runs of redeliveries that have begun since: those of the log are part of the open list. */
+  private async storeAttempts(): Promise<void> {
+    for (const delivery of this.partition.aside) {
+      const { entry, begun } = delivery
+      if (entry === undefined || begun === delivery.attempts || !(await this.fence())) continue
+      await countAttempts(this.sql, entry, begun)
     }
   }
 

@@ -10,7 +10,7 @@ import type {
 } from '../broker/index.ts'
 import type { SqlContext } from './context.ts'
 import { letterFilter } from './dead-letter-filter.ts'
-import type { Row, SqlValue, Statements } from './executor.ts'
+import type { Row, Statements } from './executor.ts'
 import { MESSAGE_COLUMNS, messageColumns, messageOf, messageValues } from './rows.ts'
 import { advanceLane, putDead } from './set-aside.ts'
 
@@ -181,7 +181,7 @@ export class SqlDeadLetters implements DeadLetterStore {
   private async letterOf(row: Row): Promise<DeadLetter> {
     const stack = row['error_stack'] as string | null
     return {
-      id: String(row['entry'] as SqlValue),
+      id: String(row['entry']),
       group: row['grp'] as string,
       topic: await this.context.topics.nameOf(Number(row['topic'])),
       position: row['place'] as string,

@@ -93,3 +93,8 @@ export class HandedOut implements Delivery {
     this.controller?.abort()
   }
 }
+
+/** It was handed out, and what became of it is not known or not stored. */
+export function isUnsettled(delivery: HandedOut): boolean {
+  return delivery.state === 'out' || delivery.state === 'storing'
+}

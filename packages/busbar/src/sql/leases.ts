@@ -145,5 +145,5 @@ export async function renew(
     group,
     owner,
   ])
-  return new Map(rows.map((row) => [`${row['topic']}/${row['partition']}`, Number(row['token'])]))
+  return new Map(rows.map((row) => [`${Number(row['topic'])}/${Number(row['partition'])}`, Number(row['token'])]))
 }

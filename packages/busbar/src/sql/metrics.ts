@@ -54,7 +54,7 @@ async function measureGroup(
   const inState = (state: string): number => Number(states.find((row) => row['state'] === state)?.['count'] ?? 0)
   const redelivering = inState('due') + inState('suspect')
   const parked = inState('parked')
-  let lag = redelivering + parked
+  let lag = redelivering
   const cursors = await sql.all('SELECT partition, position, open FROM busbar_cursors WHERE grp = ? AND topic = ?', [
     group,
     topic.id,

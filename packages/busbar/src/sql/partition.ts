@@ -1,6 +1,6 @@
 import type { Failure, Redeliver } from '../broker/index.ts'
 import type { Dialect, Position } from './dialect.ts'
-import type { DeliveryOwner, HandedOut } from './delivery.ts'
+import { type DeliveryOwner, type HandedOut, isUnsettled } from './delivery.ts'
 import type { Claim, LeaseName } from './leases.ts'
 import { encodeOpen, type OpenItem } from './open-list.ts'
 import type { Topic } from './topics.ts'
@@ -59,16 +59,17 @@ export class OwnedPartition implements LeaseName, DeliveryOwner {
   /** Another member has it, or it was released: nothing of it may be written any more. */
   lost = false
 
-  private readonly hooks: { began(delivery: HandedOut, attempts: number): void | Promise<void> }
+  private readonly onBegan: () => void
 
-  constructor(claim: Claim, hooks: OwnedPartition['hooks']) {
+  /** `onBegan`: something has to be stored soon, somebody waits for it. */
+  constructor(claim: Claim, onBegan: () => void) {
     this.group = claim.group
     this.topic = claim.topic
     this.partition = claim.partition
     this.token = claim.token
     this.position = claim.position
     this.backlog = [...claim.open]
-    this.hooks = hooks
+    this.onBegan = onBegan
   }
 
   get name(): string {
@@ -80,7 +81,12 @@ export class OwnedPartition implements LeaseName, DeliveryOwner {
   }
 
   began(delivery: HandedOut, attempts: number): void | Promise<void> {
-    return this.hooks.began(delivery, attempts)
+    if (this.lost || delivery.state !== 'out' || attempts <= delivery.begun) return undefined
+    delivery.begun = attempts
+    return new Promise((resolve) => {
+      this.storedWaiters.push(resolve)
+      this.onBegan()
+    })
   }
 
   /** The open list as it is now, with `fresh` about to be handed out and `without` about to leave the line. */
@@ -96,16 +102,27 @@ export class OwnedPartition implements LeaseName, DeliveryOwner {
     const items: OpenItem[] = []
     for (const delivery of this.line) {
       if (delivery.state === 'done' || without?.has(delivery) === true) continue
-      items.push(openItem(delivery, delivery.state === 'out' || delivery.state === 'storing'))
+      items.push(openItem(delivery, isUnsettled(delivery)))
     }
     for (const delivery of fresh) items.push(openItem(delivery, true))
     return encodeOpen(items.concat(backlog), dialect)
   }
 
+  /** Everything in memory. */
+  *all(): Iterable<HandedOut> {
+    yield* this.line
+    yield* this.aside
+  }
+
+  get load(): number {
+    return this.line.length + this.aside.size
+  }
+
   /** Is anything with the handler, or has a verdict that is not stored yet? */
   get busy(): boolean {
-    const unsettled = (delivery: HandedOut): boolean => delivery.state === 'out' || delivery.state === 'storing'
-    return this.line.some(unsettled) || [...this.aside].some(unsettled)
+    for (const delivery of this.line) if (isUnsettled(delivery)) return true
+    for (const delivery of this.aside) if (isUnsettled(delivery)) return true
+    return false
   }
 
   /** Forgets what is settled and stored. */
@@ -116,8 +133,7 @@ export class OwnedPartition implements LeaseName, DeliveryOwner {
   /** It is not ours any more: whoever still works on something of it is told. */
   lose(): void {
     this.lost = true
-    for (const delivery of this.line) delivery.abort()
-    for (const delivery of this.aside) delivery.abort()
+    for (const delivery of this.all()) delivery.abort()
     this.resolveStored(this.storedWaiters)
   }
 

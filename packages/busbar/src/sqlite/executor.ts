@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { BrokerError } from '../broker/index.ts'
 import type { Executor, Row, SqlValue, Statements } from '../sql/executor.ts'
 import { explained, isBusy } from './errors.ts'
+import { Breath } from './breath.ts'
 import { Lock } from '../sql/lock.ts'
 
 export interface SqliteExecutorOptions {
@@ -26,6 +27,7 @@ export class SqliteExecutor implements Executor {
   private readonly options: SqliteExecutorOptions
   private readonly name: string
   private readonly lock = new Lock()
+  private readonly breath = new Breath()
   private readonly prepared = new Map<string, StatementSync>()
   private db: DatabaseSync | undefined
   private version = -1
@@ -72,11 +74,12 @@ export class SqliteExecutor implements Executor {
   }
 
   read<T>(work: (sql: Statements) => Promise<T>): Promise<T> {
-    return this.transaction('BEGIN', work)
+    // A reader can meet a lock as late as its first statement (while another process recovers the log): all again then.
+    return this.locked(() => this.transaction('BEGIN', work))
   }
 
   write<T>(work: (sql: Statements) => Promise<T>): Promise<T> {
-    return this.transaction('BEGIN IMMEDIATE', work)
+    return this.locked(() => this.transaction('BEGIN IMMEDIATE', work))
   }
 
   async changedElsewhere(): Promise<boolean> {
@@ -100,43 +103,42 @@ export class SqliteExecutor implements Executor {
   }
 
   private async transaction<T>(begin: string, work: (sql: Statements) => Promise<T>): Promise<T> {
-    if (!this.lock.tryAcquire()) await this.lock.acquire()
+    this.runNow(begin)
     try {
-      await this.patiently(() => this.runNow(begin))
-      try {
-        const result = await work(this.statements)
-        this.runNow('COMMIT')
-        return result
-      } catch (error) {
-        this.rollback()
-        throw explained(error, this.name)
-      }
-    } finally {
-      this.lock.release()
+      const result = await work(this.statements)
+      this.runNow('COMMIT')
+      return result
+    } catch (error) {
+      this.rollback()
+      // Only before anything has happened may a writer be run again.
+      throw begin === 'BEGIN' ? error : explained(error, this.name)
     }
   }
 
-  private async locked<T>(work: () => T): Promise<T> {
+  /** Runs `work` when it is its turn, and again while another process has the lock: nothing of it has happened then. */
+  private async locked<T>(work: () => T | Promise<T>): Promise<T> {
     if (!this.lock.tryAcquire()) await this.lock.acquire()
     try {
+      return await work()
+    } catch (error) {
+      if (!isBusy(error)) throw explained(error, this.name)
       return await this.patiently(work)
     } finally {
       this.lock.release()
+      if (this.breath.isDue) await this.breath.take()
     }
   }
 
-  /** Tries again while another process has the lock. The event loop is free between two tries. */
-  private async patiently<T>(work: () => T): Promise<T> {
-    let deadline = 0
-    for (let pause = 1; ; pause = Math.min(LONGEST_PAUSE, pause * 2)) {
-      try {
-        return work()
-      } catch (error) {
-        const now = performance.now()
-        if (deadline === 0) deadline = now + this.options.busyTimeout
-        if (!isBusy(error) || now >= deadline) throw explained(error, this.name)
-      }
+  /** The event loop is free between two tries. */
+  private async patiently<T>(work: () => T | Promise<T>): Promise<T> {
+    const deadline = performance.now() + this.options.busyTimeout
+    for (let pause = 2; ; pause = Math.min(LONGEST_PAUSE, pause * 2)) {
       await sleep(1 + Math.random() * pause)
+      try {
+        return await work()
+      } catch (error) {
+        if (!isBusy(error) || performance.now() >= deadline) throw explained(error, this.name)
+      }
     }
   }
 
@@ -151,7 +153,7 @@ export class SqliteExecutor implements Executor {
 
   private allNow(sql: string, params: readonly SqlValue[] = [], enough?: (row: Row) => boolean): Row[] {
     const statement = this.prepare(sql)
-    if (enough === undefined) return statement.all(...(params as SQLInputValue[])) as Row[]
+    if (enough === undefined) return statement.all(...params)
     const rows: Row[] = []
     for (const row of statement.iterate(...(params as SQLInputValue[])) as Iterable<Row>) {
       rows.push(row)

@@ -1,0 +1,194 @@
+import { performance } from 'node:perf_hooks'
+import type { Deliver, SubscriptionSpec, Verdict } from '../broker/index.ts'
+import type { Advanced } from './advance.ts'
+import { type HandedOut, isUnsettled } from './delivery.ts'
+import type { OwnedPartition, Settlement } from './partition.ts'
+
+/** Milliseconds that a suspect runs alone; a longer run does not hold up the others. */
+const SUSPECT_ALONE = 1_000
+/** Milliseconds before a delivery that was released goes out again. */
+const RELEASE_PAUSE = 20
+
+/** What the window tells its member. */
+export interface WindowEvents {
+  /** A verdict came: there may be room, or something to store. `urgent`: something has to be stored. */
+  settled(partition: OwnedPartition, urgent: boolean): void
+}
+
+/**
+ * The deliveries that one member has in memory: at most `prefetch`. Hands them out in order and takes the verdicts. An ack
+ * counts at once and is stored with the next cursor; every other verdict counts when it is stored.
+ */
+export class Window {
+  /** False: nothing is handed out any more. */
+  handing = true
+  /** Deliveries in memory that are not settled. */
+  used = 0
+
+  private readonly prefetch: number
+  private readonly parks: boolean
+  private readonly deliver: Deliver
+  private readonly events: WindowEvents
+  private readonly suspectsOut = new Set<HandedOut>()
+
+  constructor(spec: SubscriptionSpec, deliver: Deliver, events: WindowEvents) {
+    this.prefetch = spec.prefetch
+    this.parks = spec.onFailure === 'park'
+    this.deliver = deliver
+    this.events = events
+  }
+
+  get room(): number {
+    return this.prefetch - this.used
+  }
+
+  /** Few large fetches are cheaper than many small ones; a window that stays nearly full is filled up now and then. */
+  get wantsMore(): boolean {
+    return this.handing && this.room > 0 && (this.room >= this.prefetch / 4 || this.used === 0)
+  }
+
+  /** One suspect at a time, so that the one that kills the process is found; a long run counts as harmless. */
+  get mayRunSuspect(): boolean {
+    const recent = performance.now() - SUSPECT_ALONE
+    for (const delivery of this.suspectsOut) if (delivery.since > recent) return false
+    return true
+  }
+
+  /** A suspect of the partition is out: what comes after it in the log waits. */
+  waits(partition: OwnedPartition): boolean {
+    const recent = performance.now() - SUSPECT_ALONE
+    for (const delivery of this.suspectsOut) if (delivery.owner === partition && delivery.since > recent) return true
+    return false
+  }
+
+  /** Takes over what a committed step has found. */
+  take(partition: OwnedPartition, step: Advanced): void {
+    partition.position = step.position
+    partition.backlog = step.backlog
+    partition.more = step.more
+    partition.nextDue = step.nextDue
+    partition.nextSuspect = step.nextSuspect
+    for (const lane of step.unblocked) partition.blocked.delete(lane)
+    partition.sweep()
+    partition.line.push(...step.fresh)
+    for (const delivery of step.aside) partition.aside.add(delivery)
+    this.used += step.fresh.length + step.aside.length
+  }
+
+  handOut(partition: OwnedPartition, delivery: HandedOut): void {
+    if (delivery.state !== 'held' || !this.handing || partition.draining || partition.lost) return
+    if (this.parks && !this.enterLane(partition, delivery)) return
+    delivery.state = 'out'
+    delivery.attempts = delivery.begun
+    if (delivery.suspect) {
+      delivery.since = performance.now()
+      this.suspectsOut.add(delivery)
+    }
+    const verdict = this.deliver(delivery)
+    if (!(verdict instanceof Promise)) return this.settle(partition, delivery, verdict)
+    verdict.then(
+      (settled) => this.settle(partition, delivery, settled),
+      () => this.settle(partition, delivery, { release: true }),
+    )
+  }
+
+  /** It is settled, or not ours any more: its place is free. */
+  finish(delivery: HandedOut): void {
+    if (delivery.state === 'done') return
+    delivery.state = 'done'
+    this.used--
+  }
+
+  /** The partition is not ours any more. What is still out keeps its place until its verdict comes. */
+  lose(partition: OwnedPartition): void {
+    partition.lose()
+    for (const delivery of partition.all()) if (delivery.state !== 'out') this.finish(delivery)
+  }
+
+  /** Something of these keys is set aside now: what waited for its turn is parked behind it. */
+  block(partition: OwnedPartition, lanes: readonly string[]): void {
+    if (!this.parks) return
+    for (const lane of lanes) {
+      partition.blocked.add(lane)
+      this.parkWaiting(partition, lane)
+      partition.lanes.delete(lane)
+    }
+  }
+
+  private settle(partition: OwnedPartition, delivery: HandedOut, verdict: Verdict): void {
+    if (delivery.state !== 'out') return
+    if (delivery.suspect) this.suspectsOut.delete(delivery)
+    if (partition.lost) this.finish(delivery)
+    else if ('ack' in verdict) this.acked(partition, delivery)
+    else if ('release' in verdict) this.released(partition, delivery)
+    else if ('redeliver' in verdict)
+      this.leave(partition, delivery, { what: 'redeliver', redeliver: verdict.redeliver })
+    else this.leave(partition, delivery, { what: 'deadLetter', failure: verdict.deadLetter })
+    this.events.settled(partition, delivery.state === ('storing' as HandedOut['state']))
+  }
+
+  private acked(partition: OwnedPartition, delivery: HandedOut): void {
+    if (delivery.entry !== undefined) return this.keep(partition, delivery, { what: 'ack' })
+    this.finish(delivery)
+    partition.dirty = true
+    if (this.parks && delivery.lane !== undefined) this.nextInLane(partition, delivery.lane)
+  }
+
+  private released(partition: OwnedPartition, delivery: HandedOut): void {
+    if (delivery.entry !== undefined) return this.keep(partition, delivery, { what: 'release' })
+    delivery.state = 'held'
+    partition.dirty = true
+    if (this.handing) setTimeout(() => this.handOut(partition, delivery), RELEASE_PAUSE)
+  }
+
+  /** The message leaves the line. Where failed keys park, those that wait behind it follow. */
+  private leave(partition: OwnedPartition, delivery: HandedOut, settlement: Settlement): void {
+    this.keep(partition, delivery, settlement)
+    if (delivery.entry === undefined && delivery.lane !== undefined) this.parkWaiting(partition, delivery.lane)
+  }
+
+  /** Until it is stored the delivery counts as unsettled. */
+  private keep(partition: OwnedPartition, delivery: HandedOut, settlement: Settlement): void {
+    delivery.state = 'storing'
+    partition.toStore.push({ delivery, settlement })
+  }
+
+  /** Of a key one at a time: if it fails, those behind it must not have begun. False: it waits for its turn. */
+  private enterLane(partition: OwnedPartition, delivery: HandedOut): boolean {
+    if (delivery.lane === undefined || delivery.entry !== undefined) return true
+    const lane = partition.lanes.get(delivery.lane)
+    if (lane === undefined) {
+      partition.lanes.set(delivery.lane, { head: delivery, waiting: [] })
+      return true
+    }
+    if (lane.head === delivery) return true
+    delivery.state = 'queued'
+    lane.waiting.push(delivery)
+    return false
+  }
+
+  private nextInLane(partition: OwnedPartition, name: string): void {
+    const lane = partition.lanes.get(name)
+    const next = lane?.waiting.shift()
+    if (lane === undefined || next === undefined) {
+      partition.lanes.delete(name)
+      return
+    }
+    lane.head = next
+    next.state = 'held'
+    this.handOut(partition, next)
+  }
+
+  private parkWaiting(partition: OwnedPartition, name: string): void {
+    for (const waiting of partition.lanes.get(name)?.waiting.splice(0) ?? []) {
+      this.keep(partition, waiting, { what: 'park' })
+    }
+  }
+}
+
+/** Deliveries handed out and not settled. */
+export function countUnsettled(partition: OwnedPartition): number {
+  let count = 0
+  for (const delivery of partition.all()) if (isUnsettled(delivery)) count++
+  return count
+}
