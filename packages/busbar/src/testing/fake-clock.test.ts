@@ -39,6 +39,21 @@ describe('a fake clock', () => {
     expect(calls).toEqual(['work done at 10', 'next at 12', 'follow-up at 15'])
   })
 
+  test('work that takes many turns of the event loop ends at its own moment', async () => {
+    const clock = createFakeClock(0)
+    const ended: string[] = []
+    const pause = (): Promise<void> => new Promise((resolve) => void clock.schedule(0, resolve))
+    clock.schedule(10, () => {
+      void (async () => {
+        for (let turn = 0; turn < 20; turn++) await pause()
+        ended.push(`work at ${clock.now()}`)
+      })()
+    })
+    clock.schedule(12, () => ended.push(`next at ${clock.now()}`))
+    await clock.advance(100)
+    expect(ended).toEqual(['work at 10', 'next at 12'])
+  })
+
   test('never calls a timer that was cancelled, also not by the one before it', async () => {
     const clock = createFakeClock()
     const calls: string[] = []
