@@ -5,9 +5,9 @@ import { ConfigurationError } from '../message/errors.ts'
 export interface FakeClock extends Clock {
   /**
    * Moves on by `ms` milliseconds, calling what comes due on the way, each at its own time and in order (those of the
-   * same moment in the order in which they were scheduled). After each, what it set off is let settle first: promises,
-   * and callbacks of the event loop; so a timer that is scheduled on the way is called on the way too. Resolves when
-   * all that has settled. Rejects with what a callback throws, and stands at its moment then.
+   * same moment in the order in which they were scheduled). After each, what it set off is let settle first: promises and
+   * ten turns of the event loop; so a timer that is scheduled on the way is called on the way too. Files and sockets take
+   * longer: wait for these (`bus.idle()`) before moving on. Resolves when all has settled. Rejects with what a callback throws, and stands at its moment then.
    */
   advance(ms: number): Promise<void>
   /** Timers that wait. */
@@ -19,8 +19,8 @@ interface Timer {
   readonly callback: () => void
 }
 
-/** Turns of the event loop in which nothing was scheduled or cancelled, after which all is taken to have settled. */
-const QUIET_TURNS = 3
+/** Turns of the event loop that what a timer set off is given to settle. */
+const TURNS = 10
 
 /**
  * @param start What time it is at first, in Unix milliseconds or as a Date. Default 2026-01-01T00:00:00Z.
@@ -41,7 +41,6 @@ class ManualClock implements FakeClock {
   private time: number
   /** In the order in which they were scheduled. */
   private readonly timers = new Set<Timer>()
-  private changes = 0
   private turn: Promise<void> = Promise.resolve()
 
   constructor(start: number) {
@@ -60,10 +59,9 @@ class ManualClock implements FakeClock {
   schedule(ms: number, callback: () => void): () => void {
     const timer: Timer = { due: this.time + Math.max(0, ms), callback }
     this.timers.add(timer)
-    this.changes++
     if (timer.due <= this.time) setImmediate(() => this.call(timer))
     return () => {
-      if (this.timers.delete(timer)) this.changes++
+      this.timers.delete(timer)
     }
   }
 
@@ -96,15 +94,10 @@ class ManualClock implements FakeClock {
   /** It may have been called or cancelled meanwhile. */
   private call(timer: Timer): void {
     if (!this.timers.delete(timer)) return
-    this.changes++
     timer.callback()
   }
 
   private async settled(): Promise<void> {
-    for (let quiet = 0; quiet < QUIET_TURNS; quiet++) {
-      const before = this.changes
-      await new Promise((resolve) => setImmediate(resolve))
-      if (this.changes !== before) quiet = -1
-    }
+    for (let turn = 0; turn < TURNS; turn++) await new Promise((resolve) => setImmediate(resolve))
   }
 }
