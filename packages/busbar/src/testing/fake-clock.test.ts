@@ -29,7 +29,7 @@ describe('a fake clock', () => {
     clock.schedule(10, () => {
       void (async () => {
         for (let hop = 0; hop < 20; hop++) await Promise.resolve()
-        await new Promise((resolve) => setImmediate(resolve))
+        for (let turn = 0; turn < 8; turn++) await new Promise((resolve) => setImmediate(resolve))
         calls.push(`work done at ${clock.now()}`)
         clock.schedule(5, () => calls.push(`follow-up at ${clock.now()}`))
       })()

@@ -7,7 +7,8 @@ export interface FakeClock extends Clock {
    * Moves on by `ms` milliseconds, calling what comes due on the way, each at its own time and in order (those of the
    * same moment in the order in which they were scheduled). After each, what it set off is let settle first: promises and
    * ten turns of the event loop; so a timer that is scheduled on the way is called on the way too. Files and sockets take
-   * longer: wait for these (`bus.idle()`) before moving on. Resolves when all has settled. Rejects with what a callback throws, and stands at its moment then.
+   * longer: wait for these (`bus.idle()`) before moving on. Resolves when all has settled. Rejects with what a callback
+   * throws, and stands at its moment then.
    */
   advance(ms: number): Promise<void>
   /** Timers that wait. */

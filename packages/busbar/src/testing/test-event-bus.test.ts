@@ -17,6 +17,9 @@ class Cancelled extends DomainEvent<{ orderId: string }> {
   static readonly type = 'order.Cancelled'
 }
 
+/** Conditions are waited for as long as a busy machine may need. */
+const patient = { timeout: 20_000 }
+
 describe('what a test bus remembers', () => {
   test('published messages, in order, by contract, class, type or pattern', async () => {
     await using bus = await createTestEventBus()
@@ -85,7 +88,7 @@ describe('what a test bus remembers', () => {
     await bus.subscribe(Placed, () => finished, { group: 'slow' })
     await bus.subscribe(Placed, { handle: () => {} }, { group: 'fast' })
     await bus.publish(Placed.create({ orderId: 'o-1' }))
-    await expect.poll(() => bus.handled(Placed, { group: 'fast' }).length).toBe(1)
+    await expect.poll(() => bus.handled(Placed, { group: 'fast' }).length, patient).toBe(1)
     expect(bus.handled(Placed, { group: 'slow' })).toEqual([])
     finish()
     await bus.idle()
@@ -192,7 +195,7 @@ describe('how a test bus runs', () => {
       if (attempt < 5) throw new Error('not yet')
     })
     await bus.publish(Placed.create({ orderId: 'o-1' }))
-    await expect.poll(() => attempts).toHaveLength(4)
+    await expect.poll(() => attempts, patient).toHaveLength(4)
     await clock.advance(59_999)
     expect(attempts).toEqual(['1 at 0', '2 at 0', '3 at 0', '4 at 0'])
     await clock.advance(1)
@@ -243,7 +246,7 @@ describe('how a test bus runs', () => {
         return late.promise
       })
       await bus.publish(Placed.create({ orderId: 'o-1' }))
-      await expect.poll(() => aborted).toBeDefined()
+      await expect.poll(() => aborted, patient).toBeDefined()
     }
     expect(aborted?.aborted).toBe(true)
     late.resolve()
