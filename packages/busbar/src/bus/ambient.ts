@@ -10,3 +10,20 @@ export const ambient = new AsyncLocalStorage<Message>()
 
 /** Metadata headers that a caused message inherits, unless it says otherwise. */
 export const INHERITED = ['tenantId', 'userId', 'traceparent', 'tracestate'] as const
+
+const outside = AsyncLocalStorage.snapshot()
+
+/**
+ * Calls `work` as the handling of `message`, in an async context that holds nothing else: a handler does not run in the
+ * request, span or transaction of whoever published, subscribed or was handled just before. (It also costs one context
+ * a message instead of two, and no copy of the one around it.)
+ */
+export function handledAs<A, B, R>(message: Message, work: (first: A, second: B) => R, first: A, second: B): R {
+  return outside(enter<A, B, R>, message, work, first, second)
+}
+
+function enter<A, B, R>(message: Message, work: (first: A, second: B) => R, first: A, second: B): R {
+  // Ends with the call: `outside` puts back the context of its caller.
+  ambient.enterWith(message)
+  return work(first, second)
+}

@@ -4,7 +4,7 @@ import type { ContractRegistry } from '../message/contracts.ts'
 import { BusbarError, DecodeError } from '../message/errors.ts'
 import { open } from '../message/inbound.ts'
 import type { Message } from '../message/message.ts'
-import { ambient } from './ambient.ts'
+import { handledAs } from './ambient.ts'
 import { type Clock, wait } from './clock.ts'
 import type { Counters } from './counters.ts'
 import { composeConsume, type Middleware, withMessage } from './middleware.ts'
@@ -109,8 +109,8 @@ export class Handling {
       delivery,
       this.options.bus,
     )
-    if (this.around !== undefined) return ambient.run(message, this.aroundRun, run)
-    const result = ambient.run(message, (route as Route).handle, message, run)
+    if (this.around !== undefined) return handledAs(message, this.aroundRun, run, undefined)
+    const result = handledAs(message, (route as Route).handle, message, run)
     return message.kind === 'query' ? this.answered(message, result) : result
   }
 
