@@ -23,7 +23,13 @@ export function handledAs<A, B, R>(message: Message, work: (first: A, second: B)
 }
 
 function enter<A, B, R>(message: Message, work: (first: A, second: B) => R, first: A, second: B): R {
-  // Ends with the call: `outside` puts back the context of its caller.
+  // Ends with the call, because `outside` puts back the context of its caller. Before Node 24 all calls of `outside` share
+  // one context, so that a handler which resumes a subscription, and so runs another one within itself, has to get its own back.
+  const before = ambient.getStore()
   ambient.enterWith(message)
-  return work(first, second)
+  try {
+    return work(first, second)
+  } finally {
+    if (before !== undefined) ambient.enterWith(before)
+  }
 }
