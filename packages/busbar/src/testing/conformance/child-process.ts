@@ -111,6 +111,11 @@ export class ChildProcess {
     await this.#call({ do: 'stop', ...(deadline === undefined ? {} : { deadline }) })
   }
 
+  /** A process that nothing keeps ends by itself now. */
+  async disconnect(): Promise<void> {
+    await this.#call({ do: 'disconnect' })
+  }
+
   /** kill -9, by process id. */
   async kill(): Promise<void> {
     if (this.#running) this.#process.kill('SIGKILL')

@@ -18,7 +18,8 @@ let broker: Broker | undefined
 let bus: EventBus | undefined
 
 process.on('message', (call: Call) => void answer(call))
-process.on('disconnect', () => process.exit(0))
+const orphaned = (): never => process.exit(0)
+process.on('disconnect', orphaned)
 
 async function answer({ call, command }: Call): Promise<void> {
   try {
@@ -55,6 +56,10 @@ function obey(command: Command): unknown {
       return process.getActiveResourcesInfo()
     case 'stop':
       return stop(command.deadline)
+    case 'disconnect':
+      process.off('disconnect', orphaned)
+      setImmediate(() => process.disconnect())
+      return undefined
     default:
       return command satisfies never
   }

@@ -19,6 +19,8 @@ const usage = `Usage: npm run conformance -- <target> [options]
   --list              names of all checks`
 
 process.exitCode = await main()
+// A broker that would not stop must not keep this process; what was written is out by then.
+setTimeout(() => process.exit(), 2_000).unref()
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({

@@ -77,6 +77,8 @@ export type Command =
   /** Kinds of what keeps the event loop alive, as `process.getActiveResourcesInfo` tells. */
   | { readonly do: 'resources' }
   | { readonly do: 'stop'; readonly deadline?: number }
+  /** Lets go of the parent: the process ends by itself if nothing keeps it. */
+  | { readonly do: 'disconnect' }
 
 /** Parent to child. */
 export interface Call {

@@ -36,6 +36,20 @@ export const operationChecks: readonly Check[] = [
     },
   },
   {
+    name: 'a process whose broker has stopped ends by itself',
+    async run(ctx) {
+      const child = await ctx.child()
+      await child.subscribe(ctx.spec(), [], false, 'first')
+      await child.subscribe(ctx.spec({ group: ctx.name('other') }), [], false, 'second')
+      const sent = numbered(ctx.topic, 20, 4)
+      await child.publish(sent)
+      for (const one of sent) await child.reported('ended', one.message.id)
+      await child.stop()
+      await child.disconnect()
+      await child.ended()
+    },
+  },
+  {
     name: 'metrics tell lag, in flight, redelivering, dead, depth and delayed as they are',
     needs: (c) => c.deadLetters && c.redelivery && c.delay && c.groups,
     async run(ctx) {
