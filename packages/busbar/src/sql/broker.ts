@@ -20,6 +20,7 @@ import { GroupMember } from './member.ts'
 import { countMembers } from './membership.ts'
 import { measure } from './metrics.ts'
 import { Publisher } from './publisher.ts'
+import { Retention, type RetentionOptions } from './retention.ts'
 import { byteLength } from './rows.ts'
 import { migrate } from './schema.ts'
 import { Ticker } from './ticker.ts'
@@ -34,6 +35,7 @@ export interface SqlBrokerOptions {
   readonly lease: number
   readonly partitions: number
   readonly pollInterval: number
+  readonly retention: RetentionOptions
   readonly logger: BrokerLogger
   readonly now: () => number
 }
@@ -52,6 +54,7 @@ export class SqlBroker implements Broker {
   private readonly delayed: Delayed
   private readonly publisher: Publisher
   private readonly ticker: Ticker
+  private readonly retention: Retention
   private readonly members = new Set<Member>()
   private started: Promise<void> | undefined
   private stopped: Promise<void> | undefined
@@ -79,6 +82,7 @@ export class SqlBroker implements Broker {
     this.deadLetters = new SqlDeadLetters(this.context)
     this.delayed = new Delayed(this.context)
     this.publisher = new Publisher(this.context, this.delayed)
+    this.retention = new Retention(this.context, options.retention)
     this.ticker = new Ticker(this.context, this.delayed, options.pollInterval)
   }
 
@@ -169,6 +173,7 @@ export class SqlBroker implements Broker {
     try {
       await migrate(executor, dialect, where)
       await executor.changedElsewhere()
+      this.retention.start()
     } catch (error) {
       await executor.close()
       throw error
@@ -179,6 +184,7 @@ export class SqlBroker implements Broker {
     await this.started?.catch(() => {})
     await Promise.all([...this.members].map((member) => member.stop(options)))
     await this.ticker.stop()
+    await this.retention.stop()
     await this.executor.close()
   }
 

@@ -26,6 +26,7 @@ export interface Dialect {
   /** Reads the messages at the positions of a list, in order. Parameter: what `listOf` makes of them. */
   readonly readAt: string
   listOf(positions: readonly Position[]): SqlValue
+  isBefore(a: Position, b: Position): boolean
   /** Text of an ordered list of positions, short where they are close together; and back. */
   encodePositions(positions: readonly Position[]): string[]
   decodePositions(texts: readonly string[]): Position[]

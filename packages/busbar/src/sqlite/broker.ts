@@ -1,6 +1,7 @@
 import { ConfigurationError } from '../message/errors.ts'
 import { SqlBroker } from '../sql/broker.ts'
 import { type BrokerLogger, standardErrorLogger } from '../sql/logger.ts'
+import { DEFAULT_MAX_AGE, type RetentionOptions } from '../sql/retention.ts'
 import { sqliteDialect } from './dialect.ts'
 import { SqliteExecutor } from './executor.ts'
 
@@ -20,6 +21,8 @@ export interface SqliteBrokerOptions {
   readonly partitions?: number
   /** Milliseconds between two looks at what other processes have written, while they are quiet. Default 25. */
   readonly pollInterval?: number
+  /** How long messages stay in the log. Default: 7 days, and longer what a known group has not settled. */
+  readonly retention?: RetentionOptions
   /** Time by which delays are kept. Default: the system's. */
   readonly clock?: { now(): number }
   /** Told of trouble in the background. Default: JSON lines on standard error. */
@@ -50,6 +53,8 @@ export class SqliteBroker extends SqlBroker {
     positive('lease', lease, 50)
     positive('partitions', partitions, 1)
     positive('pollInterval', pollInterval, 1)
+    const { retention = {} } = options
+    if (retention.maxAge !== Infinity) positive('retention.maxAge', retention.maxAge ?? DEFAULT_MAX_AGE, 0)
     if (!Number.isInteger(partitions))
       throw new ConfigurationError(`SqliteBroker: partitions is ${partitions}; give a whole number`)
     if (synchronous !== 'normal' && synchronous !== 'full') {
@@ -63,6 +68,7 @@ export class SqliteBroker extends SqlBroker {
       lease,
       partitions,
       pollInterval,
+      retention,
       logger: options.logger ?? standardErrorLogger,
       now: options.clock === undefined ? Date.now : () => (options.clock as { now(): number }).now(),
       capabilities: {

@@ -33,6 +33,7 @@ export const sqliteDialect: Dialect = {
     SELECT position, ${messageColumns} FROM busbar_messages
     WHERE position IN (SELECT value FROM json_each(?)) ORDER BY position`,
   listOf: (positions) => JSON.stringify(positions),
+  isBefore: (a, b) => Number(a) < Number(b),
   encodePositions: (positions) => {
     let before = 0
     return positions.map((position) => {
@@ -83,6 +84,15 @@ export const sqliteDialect: Dialect = {
         expires INTEGER NOT NULL,
         PRIMARY KEY (grp, topic, member)
       ) WITHOUT ROWID`,
+      `CREATE TABLE busbar_tallies (
+        topic INTEGER NOT NULL,
+        partition INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        total INTEGER NOT NULL,
+        removed INTEGER NOT NULL,
+        PRIMARY KEY (topic, partition)
+      ) WITHOUT ROWID`,
+      `CREATE TABLE busbar_notes (at INTEGER PRIMARY KEY, position INTEGER NOT NULL)`,
       `CREATE TABLE busbar_set_aside (
         entry INTEGER PRIMARY KEY AUTOINCREMENT,
         grp TEXT NOT NULL,
