@@ -27,9 +27,9 @@ test('what is published while a handler runs carries its correlation, and its id
     await context.send(PlaceOrder.create({ orderId: 'a command' }))
     await pause()
     await bus.publish(OrderPaid.create({ orderId: 'after an await' }))
-    await new Promise((resolve, reject) => {
-      setTimeout(() => bus.publish(OrderPaid.create({ orderId: 'in a timer' })).then(resolve, reject), 1)
-    })
+    const { promise, resolve } = Promise.withResolvers<void>()
+    setTimeout(() => resolve(bus.publish(OrderPaid.create({ orderId: 'in a timer' }))), 1)
+    await promise
   })
   const first = OrderPlaced.create({ orderId: 'o-1' }, { correlationId: 'c-1' })
   await bus.publish(first)

@@ -18,7 +18,7 @@ test('a handler that throws, at once or later, disturbs neither the publisher no
   })
   await bus.subscribe(Ticked, () => Promise.reject(new Error('later')))
   await bus.subscribe(Ticked, () => {
-    // eslint-disable-next-line no-throw-literal, typescript/only-throw-error
+    // eslint-disable-next-line typescript/only-throw-error
     throw undefined
   })
   const sound = await bus.subscribe(Ticked, (event) => void handled.push(`n = ${event.data.n}`), { group: 'sound' })

@@ -90,7 +90,7 @@ test('pause begins nothing more, also not on the fast path; resume goes on in or
   await end('a1')
   expect(begun).toEqual(['a1'])
   subject.resume()
-  expect(begun.toSorted()).toEqual(['a1', 'a2', 'b1'])
+  expect(new Set(begun)).toEqual(new Set(['a1', 'a2', 'b1']))
 })
 
 test('close releases all that waits, in whatever line, and whatever comes later', async () => {
@@ -98,7 +98,7 @@ test('close releases all that waits, in whatever line, and whatever comes later'
   const running = push('a1', 'a')
   const waiting = [push('a2', 'a'), push('b1', 'b'), push('-1')]
   subject.close()
-  expect(await Promise.all(waiting)).toEqual(Array(3).fill({ release: true }))
+  for (const each of waiting) expect(await each).toEqual({ release: true })
   expect(push('c1', 'c')).toEqual({ release: true })
   expect(subject.waiting).toBe(0)
   await end('a1')
@@ -181,11 +181,10 @@ test('whatever comes in whatever order, no key runs twice at once, none is reord
             return ACK
           },
         })
-        await Promise.all(
-          arrivals.map(({ key, priority }, n) =>
-            subject.push(delivery(n, { ...(key !== undefined && { key }), priority: priority as Priority })),
-          ),
+        const verdicts = arrivals.map(async ({ key, priority }, n) =>
+          subject.push(delivery(n, { ...(key !== undefined && { key }), priority: priority as Priority })),
         )
+        await Promise.all(verdicts)
         expect(most).toBeLessThanOrEqual(concurrency)
         expect([...order.values()].flat()).toHaveLength(arrivals.length)
         for (const seen of order.values()) expect(seen).toEqual(seen.toSorted((a, b) => a - b))

@@ -23,6 +23,7 @@ describe('publish', () => {
     await bus.publish(Ticked.create({ n: 1 }))
     await bus.publish(Ticked.create({ n: 2 }))
     await until(() => begun === 2, 'both handlers to begin')
+    expect(bus.subscriptions()[0]).toMatchObject({ handled: 0, running: 2 })
     release.open()
     await bus.idle()
   })

@@ -25,7 +25,9 @@ export function on<const S extends Selector | readonly Selector[]>(
 
 export function isEntries(value: unknown): value is readonly HandlerEntry[] {
   return (
-    Array.isArray(value) && value.length > 0 && value.every((each) => typeof each === 'object' && 'handler' in each)
+    Array.isArray(value) &&
+    value.length > 0 &&
+    value.every((each) => typeof each === 'object' && each !== null && 'handler' in each)
   )
 }
 
@@ -109,8 +111,8 @@ export function settle(
   const onFailure = options.onFailure ?? 'continue'
   // A command that waits in the broker is to be carried out, also if its handler is new.
   const from = options.from ?? (selection.single?.kind === 'command' && capabilities.replay ? 'earliest' : 'latest')
-  for (const [name, value] of Object.entries({ concurrency, prefetch })) {
-    if (!Number.isInteger(value) || value < 1)
+  for (const [name, value] of Object.entries({ concurrency: concurrencyGiven, prefetch: prefetchGiven })) {
+    if (value !== undefined && (!Number.isInteger(value) || value < 1))
       throw new ConfigurationError(`'${name}' must be a whole number from 1, not ${value}`)
   }
   if (onFailure === 'park' && defaults.deadLetters !== undefined) {
