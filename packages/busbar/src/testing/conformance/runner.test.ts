@@ -1,12 +1,13 @@
 import { describe, expect, test } from 'vitest'
+import type { Capabilities } from '../../broker/index.ts'
 import type { Check } from './check.ts'
 import { conformanceChecks, describeConformance, targetOf } from './index.ts'
+import type { ConformanceTarget, TestRunner } from './index.ts'
 import { resultLine, resultsAsJson, skipReasons, summaryLine } from './report.ts'
 import { runConformance } from './runner.ts'
 import { whySkipped } from './selection.ts'
-import type { Capabilities } from '../../broker/index.ts'
 
-describeConformance({ describe, test }, targetOf('memory'))
+type Run = Parameters<TestRunner['test']>[1]
 
 describe('the suite', () => {
   test('has more than a hundred checks, each with a name of its own', () => {
@@ -34,6 +35,51 @@ describe('the suite', () => {
     const { results } = await runConformance(target, { only: 'an empty batch' })
     expect(results).toMatchObject([{ result: 'failed' }])
     expect(results[0]?.error?.message).toMatch(/no-such-module/)
+  })
+})
+
+describe('the binding for test runners', () => {
+  /** Declares over memory into a list instead of a test runner. */
+  function declared(target: ConformanceTarget): {
+    readonly suites: readonly string[]
+    readonly tests: Map<string, Run>
+  } {
+    const suites: string[] = []
+    const tests = new Map<string, Run>()
+    const runner: TestRunner = {
+      describe: (name, define) => {
+        suites.push(name)
+        define()
+      },
+      test: (name, run) => tests.set(name, run),
+    }
+    describeConformance(runner, target)
+    return { suites, tests }
+  }
+
+  async function runOne(target: ConformanceTarget, name: string): Promise<readonly (string | undefined)[]> {
+    const skipped: (string | undefined)[] = []
+    await declared(target).tests.get(name)?.({ skip: (reason) => skipped.push(reason) })
+    return skipped
+  }
+
+  test('declares each check as a test', () => {
+    const { suites, tests } = declared(targetOf('memory'))
+    expect(suites).toEqual(['broker conformance: memory'])
+    expect([...tests.keys()]).toEqual(conformanceChecks.map(({ name }) => name))
+  })
+
+  test('a check that holds is a test that passes, and one that does not apply is skipped with its reason', async () => {
+    expect(await runOne(targetOf('memory'), 'an empty batch is confirmed at once')).toEqual([])
+    expect(await runOne(targetOf('memory'), 'a delay survives a restart and is still not early')).toEqual([
+      'durable is false',
+    ])
+  })
+
+  test('a check that fails is a test that fails', async () => {
+    const deaf = { name: 'deaf', module: new URL('./broken/deaf.ts', import.meta.url).href }
+    const failing = runOne(deaf, 'a stopped broker refuses to publish, subscribe and be pinged')
+    await expect(failing).rejects.toThrow('a publish after stop did not reject')
   })
 })
 
