@@ -23,12 +23,15 @@ const SECRETS: readonly (readonly [RegExp, string])[] = [
   ],
 ]
 
+/** Never throws, whatever was thrown: a failure that cannot be told of has to be settled all the same. */
 export function summarize(error: unknown): ErrorSummary {
-  if (!(error instanceof Error)) {
-    return { name: 'NonError', message: cut(mask(describe(error)), MAX_MESSAGE) }
+  try {
+    if (!(error instanceof Error)) return { name: 'NonError', message: readable(describe(error), MAX_MESSAGE) }
+    const summary = { name: String(error.name), message: readable(String(error.message), MAX_MESSAGE) }
+    return typeof error.stack === 'string' ? { ...summary, stack: readable(error.stack, MAX_STACK) } : summary
+  } catch {
+    return { name: 'NonError', message: 'something was thrown whose name or text cannot be read' }
   }
-  const summary = { name: String(error.name), message: cut(mask(String(error.message)), MAX_MESSAGE) }
-  return typeof error.stack === 'string' ? { ...summary, stack: cut(mask(error.stack), MAX_STACK) } : summary
 }
 
 /** A thrown value that is no error: only its kind, unless it is a plain text (an object may hold a payload). */
@@ -38,12 +41,11 @@ function describe(thrown: unknown): string {
   return `a value of type ${typeof thrown} was thrown; throw an Error to see why`
 }
 
-function mask(text: string): string {
-  let masked = text
+/** Masked, and cut to a length. */
+function readable(text: string, length: number): string {
+  // Not all of a text of megabytes is looked through; enough that nothing is left that is masked only in part.
+  let masked = text.slice(0, length * 4)
   for (const [pattern, replacement] of SECRETS) masked = masked.replace(pattern, replacement)
-  return masked
-}
-
-function cut(text: string, length: number): string {
-  return text.length <= length ? text : `${text.slice(0, length)}… (${text.length - length} more characters)`
+  const shown = masked.slice(0, length)
+  return text.length <= length ? shown : `${shown}… (${text.length - length} more characters)`
 }
