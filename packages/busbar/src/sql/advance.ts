@@ -72,7 +72,7 @@ class Step {
   private fenced = false
   private position: Position
   private backlog: OpenItem[]
-  private more: boolean
+  private more = false
   private nextDue: number
   private nextSuspect: number
   private readonly fresh: HandedOut[] = []
@@ -89,7 +89,6 @@ class Step {
     this.room = Math.min(options.limit, options.budget.room)
     this.position = partition.position
     this.backlog = partition.backlog
-    this.more = partition.more
     this.nextDue = partition.nextDue
     this.nextSuspect = partition.nextSuspect
   }
@@ -137,10 +136,12 @@ class Step {
   }
 
   async takeLog(): Promise<void> {
-    if (this.lost || this.room <= 0 || !this.more || this.backlog.length > 0 || this.options.waits) return
+    if (this.lost || this.room <= 0 || !this.partition.more || this.backlog.length > 0 || this.options.waits) return
     if (this.options.budget.bytes <= 0) return
     const { topic, partition } = this.partition
     const limit = this.room
+    // Lowered before the read: what is published from here on raises it again.
+    this.partition.more = false
     const rows = await this.sql.all(
       this.context.dialect.readAfter,
       [topic.id, partition, this.position, limit],

@@ -81,7 +81,7 @@ export class Pump {
     try {
       found = await this.advanceAll(touched, new Set(fetching))
     } catch (error) {
-      for (const partition of touched) partition.dirty = true
+      for (const partition of touched) partition.dirty = partition.more = true
       throw error
     }
     for (const step of found) {

@@ -65,7 +65,8 @@ export class Window {
   take(partition: OwnedPartition, step: Advanced): void {
     partition.position = step.position
     partition.backlog = step.backlog
-    partition.more = step.more
+    // Not lowered here: the log may have grown while the step was under way.
+    partition.more ||= step.more
     partition.nextDue = step.nextDue
     partition.nextSuspect = step.nextSuspect
     for (const lane of step.unblocked) partition.blocked.delete(lane)
