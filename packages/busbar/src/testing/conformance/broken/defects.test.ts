@@ -5,7 +5,7 @@ import { defects } from './defects.ts'
 import { brokenTarget } from './target.ts'
 
 /** A defect makes checks wait for what never comes; they are not to wait long. A sound broker is given all the time it needs. */
-const broken = { patience: 3_000, backlog: 20_000 }
+const broken = { patience: 8_000, backlog: 20_000 }
 
 describe.concurrent.each(defects)('a $base broker that $does', (defect) => {
   test('is caught by its check, for the right reason', async () => {

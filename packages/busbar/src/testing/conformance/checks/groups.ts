@@ -237,6 +237,17 @@ export const groupChecks: readonly Check[] = [
     },
   },
   {
+    name: 'a group cannot be forgotten while it has a member in another process',
+    needs: (c) => c.groups && c.multiProcess,
+    async run(ctx) {
+      const [broker, child] = await Promise.all([ctx.broker(), ctx.child()])
+      await child.subscribe(ctx.spec())
+      await assert.rejects(broker.deleteGroup(ctx.group), 'a group with a member in another process was deleted')
+      await child.unsubscribe()
+      await broker.deleteGroup(ctx.group)
+    },
+  },
+  {
     name: 'a broker without groups refuses them',
     needs: (c) => !c.groups,
     async run(ctx) {

@@ -85,6 +85,26 @@ export const parkChecks: readonly Check[] = [
     },
   },
   {
+    name: 'parking: what is parked is listed as parked, in order, and a redrive of it does not let it pass its head',
+    needs: (c) => c.park,
+    async run(ctx) {
+      const broker = await ctx.broker()
+      const failing = firstTime((delivery) => (numberOf(delivery) === 0 ? deadLetter(delivery) : ack))
+      const seen = await ctx.collect(broker, { onFailure: 'park', prefetch: 1 }, failing)
+      await broker.publish(numbered(ctx.topic, 5, 1))
+      const parked = { group: ctx.group, reason: 'parked' } as const
+      await ctx.eventually(async () => (await broker.deadLetters.count(parked)) === 4, 'four to be listed as parked')
+      assert.deepEqual((await broker.deadLetters.list(parked)).map(numberOf), [1, 2, 3, 4])
+      await broker.deadLetters.redrive(parked)
+      await seen.fence(ctx.topic, ['another key'])
+      await ctx.grace()
+      assert.equal(seen.deliveries.length, 1, 'a parked message passed the failed one')
+      await broker.deadLetters.redrive({ group: ctx.group })
+      await seen.received(6)
+      assert.deepEqual(seen.deliveries.map(numberOf), [0, 0, 1, 2, 3, 4])
+    },
+  },
+  {
     name: 'parking: one that fails while it is let go on holds those behind it again',
     needs: (c) => c.park,
     async run(ctx) {
