@@ -1,29 +1,26 @@
 import { type Broker, BrokerError, type Outgoing, PublishError } from '../broker/index.ts'
 
-/** One call of publish that waits for the confirmation of all its messages. */
+/** One call of publish that waits for the confirmation of all its messages. They are settled in their order. */
 class Ticket {
-  readonly outgoing: readonly Outgoing[]
   private readonly resolve: () => void
   private readonly reject: (error: Error) => void
-  private open: number
+  private readonly total: number
+  private settled = 0
   private failed: PublishError['failed'][number][] | undefined
 
-  constructor(outgoing: readonly Outgoing[], resolve: () => void, reject: (error: Error) => void) {
-    this.outgoing = outgoing
-    this.open = outgoing.length
+  constructor(total: number, resolve: () => void, reject: (error: Error) => void) {
+    this.total = total
     this.resolve = resolve
     this.reject = reject
   }
 
-  settle(index: number, error: Error | undefined): void {
-    if (error !== undefined) {
-      const id = (this.outgoing[index] as Outgoing).message.id
-      ;(this.failed ??= []).push({ index, id, error })
-    }
-    if (--this.open > 0) return
+  settle(id: string, error: Error | undefined): void {
+    const index = this.settled++
+    if (error !== undefined) (this.failed ??= []).push({ index, id, error })
+    if (this.settled < this.total) return
     if (this.failed === undefined) this.resolve()
-    else if (this.outgoing.length === 1) this.reject((this.failed[0] as { error: Error }).error)
-    else this.reject(new PublishError(this.failed, this.outgoing.length))
+    else if (this.total === 1) this.reject((this.failed[0] as { error: Error }).error)
+    else this.reject(new PublishError(this.failed, this.total))
   }
 }
 
@@ -38,7 +35,9 @@ export class Batcher {
   /** Batches begun so far. */
   batches = 0
   private readonly broker: Broker
-  private readonly tickets: Ticket[] = []
+  private waiting: Outgoing[] = []
+  /** Whose each of the waiting messages is. */
+  private tickets: Ticket[] = []
   private scheduled = false
   private busy = false
 
@@ -50,11 +49,28 @@ export class Batcher {
   add(outgoing: readonly Outgoing[]): Promise<void> {
     if (outgoing.length === 0) return Promise.resolve()
     return new Promise((resolve, reject) => {
-      this.tickets.push(new Ticket(outgoing, resolve, reject))
-      if (this.scheduled || this.busy) return
-      this.scheduled = true
-      queueMicrotask(this.flush)
+      const ticket = new Ticket(outgoing.length, resolve, reject)
+      for (const each of outgoing) {
+        this.waiting.push(each)
+        this.tickets.push(ticket)
+      }
+      this.schedule()
     })
+  }
+
+  /** The same for a single message. */
+  addOne(outgoing: Outgoing): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.waiting.push(outgoing)
+      this.tickets.push(new Ticket(1, resolve, reject))
+      this.schedule()
+    })
+  }
+
+  private schedule(): void {
+    if (this.scheduled || this.busy) return
+    this.scheduled = true
+    queueMicrotask(this.flush)
   }
 
   /** Messages not yet confirmed? */
@@ -69,41 +85,43 @@ export class Batcher {
   private async run(): Promise<void> {
     this.scheduled = false
     this.busy = true
-    while (this.tickets.length > 0) {
+    while (this.waiting.length > 0) {
       this.batches++
-      await this.send(this.tickets.splice(0))
+      const { waiting, tickets } = this
+      this.waiting = []
+      this.tickets = []
+      if (waiting.length <= MAX_BATCH) await this.send(waiting, tickets)
+      else await this.sendInParts(waiting, tickets)
     }
     this.busy = false
   }
 
-  private async send(tickets: readonly Ticket[]): Promise<void> {
-    const only = tickets[0]
-    if (tickets.length === 1 && only !== undefined && only.outgoing.length <= MAX_BATCH) {
-      await this.sendBatch(only.outgoing, (index, error) => only.settle(index, error))
-      return
-    }
-    const entries = tickets.flatMap((ticket) => ticket.outgoing.map((outgoing, index) => ({ ticket, index, outgoing })))
-    for (let from = 0; from < entries.length; from += MAX_BATCH) {
-      const chunk = entries.slice(from, from + MAX_BATCH)
-      await this.sendBatch(
-        chunk.map((entry) => entry.outgoing),
-        (index, error) => {
-          const entry = chunk[index] as (typeof chunk)[number]
-          entry.ticket.settle(entry.index, error)
-        },
-      )
+  private async sendInParts(batch: readonly Outgoing[], tickets: readonly Ticket[]): Promise<void> {
+    for (let from = 0; from < batch.length; from += MAX_BATCH) {
+      await this.send(batch.slice(from, from + MAX_BATCH), tickets.slice(from, from + MAX_BATCH))
     }
   }
 
-  /** Never rejects: each message's fate is told to `settle`. */
-  private async sendBatch(batch: readonly Outgoing[], settle: (index: number, error?: Error) => void): Promise<void> {
+  /** Never rejects: each message's fate is told to its ticket. */
+  private async send(batch: readonly Outgoing[], tickets: readonly Ticket[]): Promise<void> {
+    let errorOf: (index: number) => Error | undefined = () => undefined
     try {
       await this.broker.publish(batch)
-      for (let index = 0; index < batch.length; index++) settle(index)
     } catch (thrown) {
-      const errors = thrown instanceof PublishError ? new Map(thrown.failed.map((f) => [f.index, f.error])) : undefined
-      const all = thrown instanceof Error ? thrown : new BrokerError(String(thrown))
-      for (let index = 0; index < batch.length; index++) settle(index, errors === undefined ? all : errors.get(index))
+      errorOf = errorsOf(thrown)
+    }
+    for (const [index, ticket] of tickets.entries()) {
+      ticket.settle((batch[index] as Outgoing).message.id, errorOf(index))
     }
   }
+}
+
+/** Which messages of a batch were not confirmed, and why: those that the error names, else all. */
+function errorsOf(thrown: unknown): (index: number) => Error | undefined {
+  if (thrown instanceof PublishError) {
+    const errors = new Map(thrown.failed.map(({ index, error }) => [index, error]))
+    return (index) => errors.get(index)
+  }
+  const error = thrown instanceof Error ? thrown : new BrokerError(String(thrown))
+  return () => error
 }

@@ -19,6 +19,7 @@ import type { Middleware } from './middleware.ts'
 import { Publisher } from './publisher.ts'
 import { summarize } from './redact.ts'
 import { REPLY_TO, replyTo, type RequestOptions, Requests } from './requests.ts'
+import { Schemas } from './schemas.ts'
 import { isEntries } from './selection.ts'
 import type { Handler, HandlerEntry, MessageFor, PublishOptions, ResultFor, Selector } from './handler.ts'
 import type { BusOptions, SubscribeOptions } from './options.ts'
@@ -64,6 +65,7 @@ export class EventBus {
   private readonly publisher: Publisher
   private readonly requests: Requests
   private readonly groups: Groups
+  private readonly schemas: Schemas
   private readonly replyTopic = `replies.${randomUUID()}`
   /** The broker is started. */
   private running = false
@@ -97,6 +99,7 @@ export class EventBus {
       middleware: this.middleware,
     })
     this.requests = new Requests(this.clock)
+    this.schemas = new Schemas(options.schemas, this.logger)
     this.groups = new Groups({
       broker,
       options,
@@ -106,6 +109,7 @@ export class EventBus {
       clock: this.clock,
       topics: this.topics,
       middleware: this.middleware,
+      schemas: this.schemas,
       bus: this,
       reply: (query, outcome) => this.reply(query, outcome),
     })
@@ -125,6 +129,7 @@ export class EventBus {
   }
 
   private async begin(): Promise<void> {
+    await this.schemas.register(this.contracts.all())
     await this.broker.start()
     this.running = true
     await this.groups.start()

@@ -12,6 +12,7 @@ import { summarize } from './redact.ts'
 import { defaultRetryPolicy, type RetryPolicy } from './retry-policy.ts'
 import { Routes } from './routes.ts'
 import type { Publishing } from './run.ts'
+import type { Schemas } from './schemas.ts'
 import { select, type Selection, settle } from './selection.ts'
 import type { HandlerEntry } from './handler.ts'
 import type { BusOptions, SubscribeOptions } from './options.ts'
@@ -25,6 +26,7 @@ export interface GroupsOptions {
   readonly clock: Clock
   readonly topics: Readonly<Record<MessageKind, string>>
   readonly middleware: readonly Middleware[]
+  readonly schemas: Schemas
   readonly bus: Publishing
   readonly reply: (query: Message, outcome: { data: unknown } | { error: unknown }) => Promise<void>
 }
@@ -77,6 +79,7 @@ export class Groups {
     group.members.add(member)
     if (!started) return member
     try {
+      await this.options.schemas.register(selection.routes.flatMap(({ pattern }) => registry.matching(pattern)))
       await member.start(broker)
     } catch (error) {
       this.leave(name, member)
@@ -86,6 +89,7 @@ export class Groups {
   }
 
   async start(): Promise<void> {
+    await this.options.schemas.register(this.options.registry.all())
     for (const member of this.members()) await member.start(this.options.broker)
   }
 

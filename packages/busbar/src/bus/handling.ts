@@ -116,9 +116,10 @@ export class Handling {
 
   /** The same through middleware. Resolves to what became of the message. */
   private readonly aroundRun = async (run: Run): Promise<Outcome> => {
+    const { state } = run
     const result = await this.around?.(run)
-    if (run.state.outcome === HANDLED && run.message.kind === 'query') await this.answered(run.message, result)
-    return run.state.outcome
+    if (state.outcome === HANDLED && run.message.kind === 'query') await this.answered(run.message, result)
+    return state.outcome
   }
 
   private async innermost(run: Run): Promise<unknown> {

@@ -6,6 +6,7 @@ import type { Clock } from './clock.ts'
 import type { Logger } from './logger.ts'
 import type { Middleware } from './middleware.ts'
 import type { RetryPolicy } from './retry-policy.ts'
+import type { SchemaOptions } from './schemas.ts'
 
 export interface SubscribeOptions {
   /**
@@ -39,6 +40,11 @@ export interface BusOptions {
   readonly topics?: { readonly event?: string; readonly command?: string; readonly query?: string }
   /** Contracts that the bus knows from the start (those that are subscribed or published are learned). */
   readonly contracts?: readonly ContractLike[]
+  /**
+   * Registers `contracts` and whatever is subscribed, and refuses to start (or to subscribe) where a version cannot be read
+   * as promised. Default: nothing is registered.
+   */
+  readonly schemas?: SchemaOptions
   readonly codec?: Codec
   readonly clock?: Clock
   readonly logger?: Logger

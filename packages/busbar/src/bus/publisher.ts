@@ -64,8 +64,8 @@ export class Publisher {
         return this.counted(this.around(caused, { options, topic, gate: undefined, index: 0 }))
       }
       const outgoing = this.outgoing(caused, options, topic)
-      if (outgoing instanceof Promise) return this.counted(outgoing.then((ready) => this.options.batcher.add([ready])))
-      return this.options.batcher.add([outgoing])
+      if (outgoing instanceof Promise) return this.counted(outgoing.then((ready) => this.options.batcher.addOne(ready)))
+      return this.options.batcher.addOne(outgoing)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -104,7 +104,7 @@ export class Publisher {
   /** After the last middleware: what leaves is validated as it now is. */
   private async innermost(message: Message, { options, topic, gate, index }: Passage): Promise<void> {
     const outgoing = await this.outgoing(message, options, topic)
-    return gate === undefined ? this.options.batcher.add([outgoing]) : gate.arrive(index, outgoing)
+    return gate === undefined ? this.options.batcher.addOne(outgoing) : gate.arrive(index, outgoing)
   }
 
   private check(options: PublishOptions | undefined): void {

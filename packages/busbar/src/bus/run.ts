@@ -34,7 +34,8 @@ export class Run implements Incoming {
   readonly handler: string
   private readonly delivery: Delivery
   private readonly bus: Publishing
-  readonly state: RunState
+  /** Made only for those who ask. The first to ask sees the run itself, not a view of it: middleware begins with its outcome. */
+  private box: RunState | undefined
 
   constructor(message: Message, attempt: number, group: string, handler: string, delivery: Delivery, bus: Publishing) {
     this.message = message
@@ -43,7 +44,11 @@ export class Run implements Incoming {
     this.handler = handler
     this.delivery = delivery
     this.bus = bus
-    this.state = { original: message, outcome: FILTERED, controller: undefined, reason: undefined }
+  }
+
+  get state(): RunState {
+    this.box ??= { original: this.message, outcome: FILTERED, controller: undefined, reason: undefined }
+    return this.box
   }
 
   get topic(): string {

@@ -13,6 +13,7 @@ import { ConfigurationError } from './errors.ts'
 import type { Message, MessageKind, Metadata, Priority } from './message.ts'
 import { typed } from './schema.ts'
 import type { Schema } from './schema.ts'
+import type { JsonSchema } from './schemas/json-schema.ts'
 import type { Upcasters } from './upcast.ts'
 
 /** A message whose kind and type are known. */
@@ -74,6 +75,11 @@ export interface ContractOptions<In> {
   readonly priority?: Priority
   /** `{ 1: (old) => new }` takes data of version 1 to version 2, and so on, at consume. */
   readonly upcast?: Upcasters
+  /**
+   * JSON Schema of the data as it travels, for the schema registry. Default: what the schema's library says (Zod and
+   * ArkType do; wrap a Valibot schema in `toStandardJsonSchema`).
+   */
+  readonly jsonSchema?: JsonSchema
   /** Dot paths of personal data, for example `customer.email`; masked in logs, dead letters and pages. */
   readonly personal?: readonly string[]
 }

@@ -1,9 +1,11 @@
 import { reviverOf } from './dates.ts'
 import { ConfigurationError } from './errors.ts'
 import type { Message, MessageKind, Priority } from './message.ts'
+import type { JsonSchema } from './schemas/json-schema.ts'
+import { type WireSchema, wireSchemaOf } from './schemas/wire-schema.ts'
 import { checks, validatorOf } from './schema.ts'
 import type { Schema, Validate } from './schema.ts'
-import { checkUpcasters, upcast } from './upcast.ts'
+import { checkUpcasters, oldestUpcast, upcast } from './upcast.ts'
 import type { Upcasters } from './upcast.ts'
 
 /** A contract or event class as the engine uses it: one shape for all of them, without their types. */
@@ -26,6 +28,10 @@ export interface Definition {
    * @throws ValidationError when the version is newer, or when no upcaster leads from it.
    */
   upcast(data: unknown, from: number): unknown
+  /** Oldest version from which upcasters lead to this one without a gap; this one itself where there are none. */
+  readonly upcastsFrom: number
+  /** JSON Schema of the data as it travels: what was declared, else what the schema's library says, or why there is none. */
+  jsonSchema(): WireSchema
   /** Makes an instance of its class of a message, where the contract is a class. */
   readonly hydrate?: ((message: Message) => Message) | undefined
   readonly keyOf?: Derive | undefined
@@ -42,6 +48,7 @@ export interface Declaration {
   readonly version?: number | undefined
   readonly schema?: Schema | undefined
   readonly answer?: Schema | undefined
+  readonly jsonSchema?: JsonSchema | undefined
   readonly topic?: string | undefined
   readonly priority?: Priority | undefined
   readonly personal?: readonly string[] | undefined
@@ -59,6 +66,7 @@ export function define(declaration: Declaration): Definition {
     version = 1,
     schema,
     answer,
+    jsonSchema,
     topic,
     priority,
     personal = [],
@@ -81,6 +89,8 @@ export function define(declaration: Declaration): Definition {
     read: checks(schema) ? reviverOf(schema) : undefined,
     answer: checks(answer) ? reviverOf(answer) : undefined,
     upcast: (data, from) => upcast(upcasters, type, version, data, from),
+    upcastsFrom: oldestUpcast(upcasters, version),
+    jsonSchema: () => (jsonSchema === undefined ? wireSchemaOf(schema) : { schema: jsonSchema }),
     hydrate: declaration.hydrate,
     keyOf: declaration.key,
     subjectOf: declaration.subject,

@@ -29,6 +29,7 @@ import { createMetadata, Envelope } from './envelope.ts'
 import { ConfigurationError } from './errors.ts'
 import type { Message, Metadata, Priority } from './message.ts'
 import type { Schema } from './schema.ts'
+import type { JsonSchema } from './schemas/json-schema.ts'
 import type { Upcasters } from './upcast.ts'
 import { uuidv7 } from './uuid.ts'
 
@@ -41,6 +42,7 @@ export interface DomainEventStatics {
   readonly priority?: Priority
   readonly schema?: Schema
   readonly upcast?: Upcasters
+  readonly jsonSchema?: JsonSchema
   readonly key?: Derive
   readonly subject?: Derive
   readonly personal?: readonly string[]
@@ -194,7 +196,7 @@ function remember(
   eventClass: DomainEventClass,
   fields: { readonly [K in keyof Declared]: Declared[K] | undefined },
 ): Definition {
-  const { schema, upcast, key, subject, personal } = eventClass as DomainEventStatics
+  const { schema, upcast, jsonSchema, key, subject, personal } = eventClass as DomainEventStatics
   const prototypeOf = eventClass as unknown as new () => unknown
   const { type = refuseUndeclared(eventClass), version, topic, priority } = fields
   const definition: Definition = define({
@@ -205,6 +207,7 @@ function remember(
     priority,
     schema,
     upcast,
+    jsonSchema,
     key,
     subject,
     personal,

@@ -4,7 +4,7 @@ import type { Definition } from './definition.ts'
 import { Envelope } from './envelope.ts'
 import { ValidationError } from './errors.ts'
 import { Snapshot } from './message.ts'
-import type { Attributes, EncodedMessage, Message } from './message.ts'
+import type { EncodedMessage, Message } from './message.ts'
 import { withoutPersonal } from './personal.ts'
 import type { Outcome } from './schema.ts'
 
@@ -23,16 +23,10 @@ export function open(
   codec: Codec,
 ): Message | Promise<Message> {
   const data = read(encoded, codec)
-  const attributes = encoded.body instanceof Snapshot ? ownAttributes(encoded) : encoded
-  if (definition === undefined) return new Envelope(attributes, data, undefined)
-  if (encoded.version === definition.version) return validated(attributes, definition, data)
-  const current = definition.upcast(data, encoded.version)
-  return validated({ ...attributes, version: definition.version }, definition, current)
-}
-
-/** In process the same attributes are handed to every handler, and a Date or headers can be changed as data can. */
-function ownAttributes(encoded: EncodedMessage): Attributes {
-  return { ...encoded, time: new Date(encoded.time), metadata: { ...encoded.metadata } }
+  const { version } = encoded
+  if (definition === undefined) return envelope(encoded, data, undefined)
+  if (version === definition.version) return validated(encoded, definition, data)
+  return validated({ ...encoded, version: definition.version }, definition, definition.upcast(data, version))
 }
 
 function read({ body, contentType }: EncodedMessage, codec: Codec): unknown {
@@ -47,14 +41,14 @@ function bytesOf(body: EncodedMessage['body']): Uint8Array {
   return typeof bytes === 'string' ? new TextEncoder().encode(bytes) : Uint8Array.from(bytes as Uint8Array)
 }
 
-function validated(attributes: Attributes, definition: Definition, data: unknown): Message | Promise<Message> {
+function validated(attributes: EncodedMessage, definition: Definition, data: unknown): Message | Promise<Message> {
   if (definition.read === undefined) return message(attributes, definition, data)
   const outcome = definition.read(data)
   if (outcome instanceof Promise) return outcome.then((settled) => accepted(attributes, definition, settled))
   return accepted(attributes, definition, outcome)
 }
 
-function accepted(attributes: Attributes, definition: Definition, outcome: Outcome): Message {
+function accepted(attributes: EncodedMessage, definition: Definition, outcome: Outcome): Message {
   if ('issues' in outcome) {
     const issues = withoutPersonal(outcome.issues, definition.personal)
     throw new ValidationError(attributes.type, attributes.version, issues)
@@ -62,7 +56,17 @@ function accepted(attributes: Attributes, definition: Definition, outcome: Outco
   return message(attributes, definition, outcome.data)
 }
 
-function message(attributes: Attributes, definition: Definition, data: unknown): Message {
-  const made = new Envelope(attributes, data, definition)
+function message(attributes: EncodedMessage, definition: Definition, data: unknown): Message {
+  const made = envelope(attributes, data, definition)
   return definition.hydrate === undefined ? made : definition.hydrate(made)
+}
+
+function envelope(encoded: EncodedMessage, data: unknown, definition: Definition | undefined): Message {
+  const made: { -readonly [K in keyof Message]: Message[K] } = new Envelope(encoded, data, definition)
+  if (encoded.body instanceof Snapshot) {
+    // In process the same attributes are handed to every handler, and a Date or headers can be changed as data can.
+    made.time = new Date(encoded.time)
+    made.metadata = { ...encoded.metadata }
+  }
+  return made
 }

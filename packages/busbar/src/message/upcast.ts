@@ -17,6 +17,13 @@ export function checkUpcasters(upcasters: Upcasters, type: string, version: numb
   }
 }
 
+/** Oldest version from which they lead to `version` without a gap. */
+export function oldestUpcast(upcasters: Upcasters, version: number): number {
+  let from = version
+  while (Object.hasOwn(upcasters, from - 1)) from--
+  return from
+}
+
 /**
  * Runs the upcasters one after the other, from the data's version to the contract's.
  * @throws ValidationError when the data is of a newer version, when an upcaster is missing, and when one throws.
