@@ -1,0 +1,113 @@
+import { expect, test } from 'vitest'
+import { WorkerProcess } from './fixtures/processes.ts'
+import { collect, eventually, numbered, outgoing, scratchFile, started } from './fixtures/scratch.ts'
+import type { WorkerReport } from './fixtures/worker.ts'
+
+const LEASE = 1_000
+
+test('after kill -9 of a consumer only what it had open comes again, with its attempt counted', async () => {
+  const file = scratchFile()
+  const broker = await started({ file, lease: LEASE })
+  await broker.publish(Array.from({ length: 200 }, (_, n) => outgoing({ key: `k${n}`, body: String(n) })))
+  const worker = new WorkerProcess({ file, do: 'consume', lease: LEASE, prefetch: 10, hang: '150' })
+  await worker.reported('done', 150)
+  await worker.kill()
+  const before = new Set(worker.of('done').map((report) => report.body))
+  const { deliveries } = await collect(broker)
+  await eventually(() => new Set([...before, ...deliveries.map((one) => one.message.body)]).size === 200, 'all 200')
+  const again = deliveries.filter((one) => before.has(String(one.message.body)))
+  expect(again.length).toBeLessThanOrEqual(10)
+  for (const delivery of again) expect(delivery.attempts).toBe(1)
+  const hung = deliveries.filter((one) => one.message.body === '150')
+  expect(hung.map((one) => one.attempts)).toEqual([1])
+  const fresh = deliveries.filter((one) => one.attempts === 0)
+  expect(fresh.length).toBeGreaterThan(0)
+})
+
+test('a message that kills its process is found: its crashes count, those of its neighbours do not', async () => {
+  const file = scratchFile()
+  const broker = await started({ file })
+  // All of one partition's worth of keys and more, so that the killer has neighbours in its partition and in others.
+  await broker.publish(
+    Array.from({ length: 40 }, (_, n) => outgoing({ key: `k${n}`, body: n === 20 ? 'killer' : `m${n}` })),
+  )
+  const got: WorkerReport[] = []
+  for (let life = 0; life < 6; life++) {
+    const task = { file, do: 'consume', lease: 400, prefetch: 40, slow: 5, dieAt: 'killer', crashes: 2 } as const
+    const worker = new WorkerProcess(task, (report) => {
+      if (report.what === 'got') got.push(report)
+    })
+    await worker.reported('ready')
+    await Promise.race([
+      worker.gone(),
+      eventually(async () => (await broker.deadLetters.count()) > 0, 'the dead letter'),
+    ])
+    if ((await broker.deadLetters.count()) > 0) break
+  }
+  const [letter, ...others] = await broker.deadLetters.list()
+  expect(others).toEqual([])
+  expect(letter?.message.body).toBe('killer')
+  const runs = got.filter((report) => report.body === 'killer')
+  for (const [index, run] of runs.entries()) {
+    const before = runs[index - 1]
+    expect(run.attempts ?? 0).toBeGreaterThanOrEqual((before?.attempts ?? -1) + 1)
+  }
+  expect(runs.at(-1)?.crashes).toBe(2)
+  // A neighbour may have been alone in its partition when the process died the first time; it is never blamed again.
+  for (const report of got) if (report.body !== 'killer') expect(report.crashes).toBeLessThanOrEqual(1)
+  await eventually(async () => (await broker.metrics()).groups[0]?.lag === 0, 'all neighbours handled')
+})
+
+test('a redelivery that was out when its process died comes again with the attempt counted', async () => {
+  const file = scratchFile()
+  const broker = await started({ file, lease: LEASE })
+  await broker.publish([outgoing({ body: 'twice' })])
+  const first = await collect(broker, {}, () => ({ redeliver: { after: 0, attempts: 1, firstFailedAt: 5 } }))
+  await eventually(() => first.deliveries.length >= 1, 'the first delivery')
+  await first.stop()
+  const worker = new WorkerProcess({ file, do: 'consume', lease: LEASE, hang: 'all' })
+  await worker.reported('got')
+  const attempts = worker.of('got')[0]?.attempts ?? 0
+  expect(attempts).toBeGreaterThanOrEqual(1)
+  await worker.kill()
+  const last = await collect(broker)
+  await eventually(() => last.deliveries.length === 1, 'the delivery after the crash')
+  expect(last.deliveries[0]?.attempts).toBe(attempts + 1)
+  expect(last.deliveries[0]?.crashes).toBe(1)
+  expect(last.deliveries[0]?.firstFailedAt).toBe(5)
+  await last.stop()
+  expect((await broker.metrics()).groups[0]?.lag).toBe(0)
+})
+
+test('runs told with began survive kill -9, of fresh messages and of redeliveries', async () => {
+  const file = scratchFile()
+  const broker = await started({ file })
+  await broker.publish([outgoing({ key: 'a', body: 'fresh' })])
+  const attempts: number[] = []
+  const member = await collect(broker, {}, async (delivery) => {
+    attempts.push(delivery.attempts)
+    await delivery.began(delivery.attempts + 1)
+    await delivery.began(delivery.attempts + 2)
+    if (attempts.length === 1) return { redeliver: { after: 0, attempts: 3, firstFailedAt: 1 } }
+    return { release: true }
+  })
+  await eventually(() => attempts.length >= 3, 'three deliveries')
+  expect(attempts.slice(0, 3)).toEqual([0, 3, 5])
+  await member.stop()
+})
+
+test('a clean stop counts nothing: what was not begun comes as if for the first time', async () => {
+  const file = scratchFile()
+  const broker = await started({ file })
+  await broker.publish(numbered(20, 20))
+  const first = await collect(
+    broker,
+    { prefetch: 20 },
+    () => new Promise((resolve) => setTimeout(resolve, 50, { release: true })),
+  )
+  await eventually(() => first.deliveries.length === 20, '20 deliveries')
+  await first.stop()
+  const second = await collect(broker, { prefetch: 5 })
+  await eventually(() => second.deliveries.length === 20, '20 deliveries again')
+  expect(new Set(second.deliveries.map((one) => `${one.attempts} ${one.crashes}`))).toEqual(new Set(['0 0']))
+})
