@@ -33,6 +33,7 @@ const BUS: Fields = {
   broker: { kind: brokerKind, env: 'BUSBAR_URL' },
   topics: { kind: code },
   contracts: { kind: code },
+  schemas: { kind: code },
   codec: { kind: code },
   clock: { kind: code },
   logger: { kind: code },

@@ -1,0 +1,12 @@
+/** Which versions of each message there are, and whether they can read one another's data. */
+export { sameSchema } from './canonical.ts'
+export { compareSchemas } from './compare.ts'
+export { checkCompatibility, SchemaCompatibilityError } from './compatibility.ts'
+export type { CompatibilityLevel, CompatibilityResult } from './compatibility.ts'
+export type { Direction, Pair, SchemaBreak, SchemaUnknown } from './findings.ts'
+export type { JsonSchema, Keywords } from './json-schema.ts'
+export { MemorySchemaRegistry } from './memory-registry.ts'
+export { checkContracts, registerContracts, registerDefinitions } from './register.ts'
+export type { RegisterOptions } from './register.ts'
+export { SchemaConflictError } from './registry.ts'
+export type { RegisteredSchema, SchemaRegistry } from './registry.ts'
