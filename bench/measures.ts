@@ -83,7 +83,7 @@ function consume(subject: Subject, plan: Plan): Promise<readonly Measured[]> | u
  * Publishes and handles at the same time, steadily: a window of a thousand is published when no more than a thousand
  * before it are still to be handled. The clock runs from one message handled to another, so no start-up is counted.
  */
-async function endToEnd({ window, tally, line }: Subject, plan: Plan): Promise<readonly Measured[]> {
+export async function endToEnd({ window, tally, line }: Subject, plan: Plan): Promise<readonly Measured[]> {
   await line?.away()
   await line?.back()
   let sent = tally.count

@@ -31,6 +31,16 @@ export function targets(measured: readonly Series[]): readonly Target[] {
     const text = `${suite}, ${measure}: ${is} ${limit} ${ours.unit} (measured: ${value.toFixed(value < 100 ? 1 : 0)})`
     return { text, met: is === 'under' ? value < limit : value >= limit }
   }
+  /** The dearest size against the cheapest; half as much again is within what this measures. */
+  const flat = (what: string): Target | undefined => {
+    const costs = measured.filter((each) => each.measure.startsWith(`${what}, cost per message`))
+    if (costs.length < 2) return undefined
+    const values = costs.map((each) => median(each.values))
+    const spread = Math.max(...values) / Math.min(...values)
+    const sizes = costs.map((each) => /at (\S+) rows/.exec(each.measure)?.[1]).join(', ')
+    const text = `sqlite, ${what}: cost per message flat over ${sizes} rows (measured: dearest ${spread.toFixed(2)} × cheapest)`
+    return { text, met: spread < 1.5 }
+  }
   return [
     atLeast('memory', 'end to end', 1, '@nestjs/cqrs'),
     atLeast('memory', 'end to end', 50, '@node-ts/bus-core'),
@@ -39,5 +49,8 @@ export function targets(measured: readonly Series[]): readonly Target[] {
     atLeast('sqlite', 'publish batches of 1000', 0.8, 'raw'),
     atLeast('sqlite', 'publish one by one', 0.8, 'raw'),
     bounded('sqlite', 'consume', 50_000, 'at least'),
+    flat('publish'),
+    flat('consume'),
+    bounded('sqlite', 'RSS at a backlog of 1e6', 150, 'under'),
   ].filter((target) => target !== undefined)
 }

@@ -2,7 +2,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { MEASURES } from './measures.ts'
+import { endToEnd, MEASURES } from './measures.ts'
 import { type PlanName, plans } from './plan.ts'
 import type { Sample } from './sample.ts'
 import type { Subject } from './subject.ts'
@@ -20,7 +20,11 @@ const suite: Suite = suites[task.suite]
 
 const folder = await mkdtemp(join(tmpdir(), 'busbar-bench-'))
 try {
-  for (const payloadBytes of plan.payloads) await measure(payloadBytes)
+  let settle = plan.settle
+  for (const payloadBytes of plan.payloads) {
+    await measure(payloadBytes, settle)
+    settle = 0
+  }
 } finally {
   await rm(folder, { recursive: true, force: true })
 }
@@ -28,7 +32,7 @@ try {
 process.disconnect()
 process.exit()
 
-async function measure(payloadBytes: number): Promise<void> {
+async function measure(payloadBytes: number, settle: number): Promise<void> {
   const subjects: [string, Subject][] = []
   for (const name of task.subjects) {
     const own = join(folder, `${name}-${payloadBytes}`)
@@ -38,6 +42,7 @@ async function measure(payloadBytes: number): Promise<void> {
     const { open } = await contender.load()
     subjects.push([name, await open(payloadBytes, own)])
   }
+  for (const [, subject] of subjects) await endToEnd(subject, { ...plan, warmUp: 0, duration: settle })
   for (const run of MEASURES) {
     for (const [name, subject] of subjects) {
       const measured = (await run(subject, plan)) ?? []
