@@ -100,6 +100,7 @@ test('createForTesting retries at once and ends', async () => {
   })
   await bus.publish(Pinged.create({ n: 1 }))
   await bus.idle()
-  expect(runs).toBe(8)
+  expect(runs).toBe(16)
   expect(await bus.deadLetters.count()).toBe(1)
+  expect(bus.published(Pinged)).toHaveLength(1)
 })

@@ -1,9 +1,10 @@
 import type { Broker } from './broker/index.ts'
-import { EventBus, silentLogger } from './bus/index.ts'
+import { EventBus } from './bus/index.ts'
 import { type BrokerConfig, type BusConfig, brokerSettings, busOptions, type Environment } from './config/config.ts'
 import { MemoryBroker } from './memory/index.ts'
 import { ConfigurationError } from './message/errors.ts'
 import type { SqliteBrokerOptions } from './sqlite/index.ts'
+import type { TestEventBus } from './testing/test-event-bus.ts'
 
 /**
  * Makes a bus and starts it.
@@ -42,10 +43,10 @@ export const EventBusFactory = {
     return bus
   },
 
-  /** A started bus in memory, that says nothing and retries at once. See also `createTestEventBus` in busbar/testing. */
-  async createForTesting(config: Omit<BusConfig, 'broker'> = {}): Promise<EventBus> {
-    const retry = { minDelay: 0, maxDelay: 0, redeliveries: [0], ...config.retry }
-    return EventBusFactory.createAndStart({ logger: silentLogger, ...config, retry, broker: 'memory:' }, {})
+  /** A started bus in memory for tests, which remembers what happened: `createTestEventBus` of busbar/testing. */
+  async createForTesting(config: Omit<BusConfig, 'broker'> = {}): Promise<TestEventBus> {
+    const { createTestEventBus } = await import('./testing/test-event-bus.ts')
+    return createTestEventBus(busOptions(config, {}))
   },
 } as const
 

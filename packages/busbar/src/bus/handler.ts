@@ -19,7 +19,7 @@ export type ResultFor<S> = S extends { readonly kind: 'query' } ? AnswerIn<S> : 
 /** A function, or an object with `handle`. What a handler throws counts as its failure; what it resolves to is ignored, but for queries. */
 export type Handler<M = Message, R = unknown> =
   | ((message: M, context: HandlerContext) => R | Promise<R>)
-  | { handle(message: M, context: HandlerContext): R | Promise<R> }
+  | { readonly handle: (message: M, context: HandlerContext) => R | Promise<R> }
 
 /** One of several handlers that share a group, and so one place in line. Made by `on`. */
 export interface HandlerEntry {
