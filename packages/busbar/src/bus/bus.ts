@@ -14,7 +14,7 @@ import { DeadLetters } from './dead-letters.ts'
 import type { HandlerOptions } from './declarations.ts'
 import { Groups, singleGroup } from './groups.ts'
 import { EventHandlerRegistry, type Registration } from './handler-registry.ts'
-import { type Logger, stderrLogger } from './logger.ts'
+import { type Logger, stderrLogger, unfailing } from './logger.ts'
 import type { Middleware } from './middleware.ts'
 import { Publisher } from './publisher.ts'
 import { summarize } from './redact.ts'
@@ -80,7 +80,7 @@ export class EventBus {
     this.broker = broker
     this.options = options
     this.source = options.source ?? 'app'
-    this.logger = options.logger ?? stderrLogger
+    this.logger = unfailing(options.logger ?? stderrLogger)
     this.clock = options.clock ?? systemClock
     this.codec = options.codec ?? new JsonCodec()
     this.topics = { event: 'events', command: 'commands', query: 'queries', reply: 'replies', ...options.topics }

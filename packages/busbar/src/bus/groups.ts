@@ -9,7 +9,7 @@ import { Handling } from './handling.ts'
 import { Member } from './member.ts'
 import type { Middleware } from './middleware.ts'
 import { summarize } from './redact.ts'
-import { defaultRetryPolicy, type RetryPolicy } from './retry-policy.ts'
+import { retryPolicy } from './retry-policy.ts'
 import { Routes } from './routes.ts'
 import type { Publishing } from './run.ts'
 import type { Schemas } from './schemas.ts'
@@ -58,7 +58,7 @@ export class Groups {
     const routes = new Routes()
     for (const route of selection.routes) routes.add(route, name)
     const group = this.join(name, selection)
-    const policy: RetryPolicy = { ...defaultRetryPolicy, ...this.options.options.retry, ...options.retry }
+    const policy = retryPolicy(this.options.options.retry, options.retry)
     const member = new Member({
       ...settled,
       handler: selection.routes.map((route) => route.name).join(', '),

@@ -29,6 +29,20 @@ test('a handler that throws, at once or later, disturbs neither the publisher no
   expect(await bus.deadLetters.count()).toBe(6)
 })
 
+test('a logger that throws stops nothing: what failed is put aside all the same', async () => {
+  const broken = (): never => {
+    throw new Error('log is full')
+  }
+  await using bus = await memoryBus({
+    logger: { debug: broken, info: broken, warn: broken, error: broken },
+    retry: QUICK_RETRY,
+  })
+  await bus.subscribe(Ticked, () => Promise.reject(new Error('no')))
+  await bus.publish(Ticked.create({ n: 1 }))
+  await bus.idle()
+  expect(await bus.deadLetters.count()).toBe(1)
+})
+
 test('each handler has its own retries: one that fails does not make the others run again', async () => {
   await using bus = await memoryBus({ retry: QUICK_RETRY })
   const runs = { flaky: 0, sound: 0 }
@@ -166,7 +180,8 @@ test('the context says which message, run, group and topic it is', async () => {
   expect(seen.map(({ attempt }) => attempt)).toEqual([1, 2, 3])
   expect(seen[0]).toMatchObject({ group: 'g', topic: 'events' })
   expect(seen[0]?.signal.aborted).toBe(false)
-  expect(seen[0]?.logger).toBe(logger)
+  seen[0]?.logger.info({ n: 1 }, 'from a handler')
+  expect(logger.lines.at(-1)).toEqual({ level: 'info', fields: { n: 1 }, text: 'from a handler' })
 })
 
 test('which types have handlers is known for each bus by itself', async () => {

@@ -22,6 +22,18 @@ export const stderrLogger: Logger = {
   error: (fields, text) => line('error', fields, text),
 }
 
+/** The same logger, but what it throws goes nowhere: a message has to be settled also where that cannot be logged. */
+export function unfailing(logger: Logger): Logger {
+  const tell = (level: keyof Logger) => (fields: object, text: string) => {
+    try {
+      logger[level](fields, text)
+    } catch {
+      // There is nobody left to tell.
+    }
+  }
+  return { debug: tell('debug'), info: tell('info'), warn: tell('warn'), error: tell('error') }
+}
+
 function line(level: string, fields: object, text: string): void {
   process.stderr.write(`${JSON.stringify({ level, time: Date.now(), ...fields, msg: text })}\n`)
 }

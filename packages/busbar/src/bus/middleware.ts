@@ -16,6 +16,8 @@ export interface Incoming extends HandlerContext {
  * - Passing another message to `next` changes it for everything further in; it is validated after the last middleware.
  * - A throw rejects the publish, or fails the run as if the handler had thrown.
  * - `consume` is around each run, so also around each retry; what it resolves to is the handler's answer.
+ * - The messages of one array pass `publish` side by side and are sent together: `next` resolves for each only when all
+ *   have arrived. So hold nothing around `next` that the others of the array have to wait for, such as a lock.
  */
 export interface Middleware {
   readonly name?: string

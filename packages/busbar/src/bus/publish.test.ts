@@ -53,6 +53,8 @@ describe('publish', () => {
     const seen: number[] = []
     await bus.subscribe(Ticked, (event) => void seen.push(event.data.n))
     const starting = bus.start()
+    // By now the broker is started, and the subscription is not.
+    await settled()
     const publishing = bus.publish(Ticked.create({ n: 1 }))
     await settled()
     started.open()

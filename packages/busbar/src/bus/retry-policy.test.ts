@@ -40,6 +40,20 @@ describe('backoff', () => {
   })
 })
 
+test('what makes no sense is refused with the name of the field', async () => {
+  await using bus = await memoryBus()
+  const cases: readonly (readonly [Partial<RetryPolicy>, string])[] = [
+    [{ retries: -1 }, "retry: 'retries' must be a whole number from 0, not -1"],
+    [{ retries: Infinity }, "retry: 'retries' must be a whole number from 0, not Infinity"],
+    [{ crashes: 0 }, "retry: 'crashes' must be a whole number from 1, not 0"],
+    [{ minDelay: Number.NaN }, "retry: 'minDelay' must be 0 or more milliseconds, not NaN"],
+    [{ maxDelay: -5 }, "retry: 'maxDelay' must be 0 or more milliseconds, not -5"],
+    [{ redeliveries: [1, -1] }, "retry: 'redeliveries[1]' must be 0 or more milliseconds, not -1"],
+  ]
+  for (const [retry, text] of cases) await expect(bus.subscribe(Ticked, () => {}, { retry })).rejects.toThrow(text)
+  expect(bus.subscriptions()).toEqual([])
+})
+
 describe('what follows a failure', () => {
   test('retries here with backoff, then redeliveries in turn, each with its retries; then the dead letters', async () => {
     const clock = handClock()

@@ -1,4 +1,4 @@
-import { DecodeError, NonRetryableError, ValidationError } from '../message/errors.ts'
+import { ConfigurationError, DecodeError, NonRetryableError, ValidationError } from '../message/errors.ts'
 
 /** What happens to a message whose handler throws: first retry, then redelivery, then the dead letters. */
 export interface RetryPolicy {
@@ -27,6 +27,28 @@ export const defaultRetryPolicy: RetryPolicy = {
   retryable: (error) =>
     !(error instanceof NonRetryableError || error instanceof ValidationError || error instanceof DecodeError),
   crashes: 3,
+}
+
+/**
+ * The defaults with what was given in their place, the last first.
+ * @throws ConfigurationError that names the field.
+ */
+export function retryPolicy(...given: readonly (Partial<RetryPolicy> | undefined)[]): RetryPolicy {
+  const policy: RetryPolicy = Object.assign({}, defaultRetryPolicy, ...given)
+  const { retries, minDelay, maxDelay, redeliveries, crashes } = policy
+  for (const [name, value, least] of [
+    ['retries', retries, 0],
+    ['crashes', crashes, 1],
+  ] as const) {
+    if (Number.isInteger(value) && value >= least) continue
+    throw new ConfigurationError(`retry: '${name}' must be a whole number from ${least}, not ${value}`)
+  }
+  const delays = { minDelay, maxDelay, ...Object.fromEntries(redeliveries.map((ms, n) => [`redeliveries[${n}]`, ms])) }
+  for (const [name, ms] of Object.entries(delays)) {
+    if (ms >= 0 && Number.isFinite(ms)) continue
+    throw new ConfigurationError(`retry: '${name}' must be 0 or more milliseconds, not ${ms}`)
+  }
+  return policy
 }
 
 /**

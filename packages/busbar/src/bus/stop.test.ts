@@ -168,16 +168,22 @@ describe('start', () => {
     await bus.subscribe(Ticked, () => void seen.push('first'), { group: 'first' })
     await bus.subscribe(Ticked, () => void seen.push('second'), { group: 'second' })
     const subscribe = broker.subscribe.bind(broker)
-    broker.subscribe = (spec, deliver) =>
-      spec.group === 'second' ? Promise.reject(new Error('no connection')) : subscribe(spec, deliver)
+    let reachable = false
+    const subscribed: string[] = []
+    broker.subscribe = async (spec, deliver) => {
+      if (spec.group === 'second' && !reachable) throw new Error('no connection')
+      subscribed.push(spec.group)
+      return subscribe(spec, deliver)
+    }
     await expect(bus.start()).rejects.toThrow('no connection')
     await expect(bus.publish(Ticked.create({ n: 0 }))).rejects.toThrow('no connection')
-    broker.subscribe = subscribe
+    reachable = true
     await bus.start()
     await bus.start()
     await bus.publish(Ticked.create({ n: 1 }))
     await bus.idle()
     expect(seen.toSorted()).toEqual(['first', 'second'])
+    expect(subscribed).toEqual(['first', 'second'])
     await bus.stop()
     expect((await broker.metrics()).groups.every(({ inFlight }) => inFlight === 0)).toBe(true)
   })
