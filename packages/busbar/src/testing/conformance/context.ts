@@ -71,7 +71,8 @@ export class CheckContext {
 
   /** Another process with a started broker. */
   async child(options: Omit<ChildOptions, 'patience'> = {}): Promise<ChildProcess> {
-    const child = new ChildProcess({ ...options, patience: this.options.patience })
+    // How long a process takes to start says nothing about the broker: an impatient run waits for it as long as any.
+    const child = new ChildProcess({ ...options, patience: Math.max(this.options.patience, 30_000) })
     this.onEnd(() => child.kill())
     await child.start(this.#target.module, this.#targetOptions(options.lease))
     return child
