@@ -38,6 +38,21 @@ test('what is published while a handler runs carries its correlation, and its id
   for (const message of caused) expect(message.metadata).toMatchObject({ correlationId: 'c-1', causationId: first.id })
 })
 
+test('a context that is taken apart works as well', async () => {
+  await using bus = await memoryBus()
+  const caused: Message[] = []
+  await bus.subscribe(OrderPaid, (event) => void caused.push(event))
+  await bus.subscribe(PlaceOrder, (message) => void caused.push(message))
+  await bus.subscribe(Ticked, async (_event, { publish, send }) => {
+    await publish(OrderPaid.create({ orderId: 'o-1' }))
+    await send(PlaceOrder.create({ orderId: 'o-1' }))
+  })
+  const first = Ticked.create({ n: 1 })
+  await bus.publish(first)
+  await bus.idle()
+  expect(caused.map(({ metadata }) => metadata.causationId)).toEqual([first.id, first.id])
+})
+
 test('handlers that run at the same time do not mix up their causes', async () => {
   await using bus = await memoryBus()
   const causes = new Map<number, string | undefined>()

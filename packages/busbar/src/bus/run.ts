@@ -76,11 +76,14 @@ export class Run implements Incoming {
     return this.bus.logger
   }
 
-  publish(message: Message | readonly Message[], options?: PublishOptions): Promise<void> {
-    return this.bus.publish(message, options)
+  /** Bound, because handlers take their context apart: `(event, { publish }) => …`. */
+  get publish(): Publishing['publish'] {
+    const { bus } = this
+    return (message, options) => bus.publish(message, options)
   }
 
-  send(command: Message, options?: PublishOptions): Promise<void> {
-    return this.bus.send(command, options)
+  get send(): Publishing['send'] {
+    const { bus } = this
+    return (command, options) => bus.send(command, options)
   }
 }

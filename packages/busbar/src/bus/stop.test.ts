@@ -267,6 +267,25 @@ describe('idle', () => {
     await other.stop({ deadline: 0 })
   })
 
+  test('is not taken in by a message that comes and goes while the broker is asked', async () => {
+    const broker = new MemoryBroker()
+    await using bus = await memoryBus({}, broker)
+    let handled = false
+    await bus.subscribe(Ticked, async () => {
+      await settled()
+      handled = true
+    })
+    const metrics = broker.metrics.bind(broker)
+    broker.metrics = async () => {
+      const before = await metrics()
+      broker.metrics = metrics
+      await bus.publish(Ticked.create({ n: 1 }))
+      return before
+    }
+    await bus.idle()
+    expect(handled).toBe(true)
+  })
+
   test('after its timeout rejects and names what is not settled', async () => {
     const bus = await memoryBus()
     await bus.subscribe(Ticked, () => new Promise(() => {}), { group: 'stuck', concurrency: 1 })
