@@ -1,9 +1,8 @@
 /** The application: one bus, three groups, and the tables in which they keep what they know. */
-import { mkdirSync } from 'node:fs'
-import path from 'node:path'
+import { statSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 
-import { createEventBus, type DeadLetterHook, type EventBus, type Message, silentLogger } from 'busbar'
+import { createEventBus, type EventBus, type Message, silentLogger } from 'busbar'
 
 import { contracts } from './contracts.ts'
 import { openDatabase } from './database.ts'
@@ -13,20 +12,13 @@ import { MirrorClient } from './handlers/mirror-client.ts'
 import { subscribeMirror } from './handlers/mirror.ts'
 import { subscribeNotify } from './handlers/notify.ts'
 import { Ledger } from './ledger.ts'
+import type { Place } from './place.ts'
 
 export const GROUPS = ['activity', 'notify', 'mirror'] as const
-
-export interface Place {
-  /** URL of the broker. */
-  readonly broker: string
-  /** File of the example's own tables. Not used with a broker that forgets when the process ends: nor do they then. */
-  readonly file: string
-}
 
 export interface Hooks {
   /** Told of each message that a group has handled. */
   readonly handled?: (group: string, message: Message) => void
-  readonly deadLetter?: DeadLetterHook
 }
 
 export class App {
@@ -36,29 +28,48 @@ export class App {
   readonly client = new MirrorClient()
   private counted = { retried: 0, redelivered: 0 }
 
-  private constructor(bus: EventBus, database: DatabaseSync) {
+  private readonly busFile: string | undefined
+
+  private constructor(bus: EventBus, database: DatabaseSync, busFile: string | undefined) {
     this.bus = bus
     this.database = database
+    this.busFile = busFile
     this.ledger = new Ledger(database)
   }
 
   /** Opens the bus and the tables, and subscribes the groups: from here on they handle what an earlier start left over. */
-  static async start({ broker, file }: Place, { handled, deadLetter }: Hooks = {}): Promise<App> {
-    if (broker.startsWith('sqlite:')) mkdirSync(path.dirname(fileOf(broker)), { recursive: true })
-    const bus = await createEventBus(broker, {
+  static async start(place: Place, { handled }: Hooks = {}): Promise<App> {
+    const bus = await createEventBus({
+      broker: place.broker,
       source: 'webhooks',
       topics: { event: 'webhooks' },
       contracts: Object.values(contracts),
       // What fails here fails on purpose, and the view shows it.
       logger: silentLogger,
-      ...(deadLetter === undefined ? {} : { onDeadLetter: deadLetter }),
     })
-    const app = new App(bus, openDatabase(bus.getBroker().capabilities.durable ? file : ':memory:'))
-    const inbox = new Inbox(app.database, handled)
-    await subscribeActivity(bus, inbox)
-    await subscribeNotify(bus, inbox)
-    await subscribeMirror(bus, inbox, app.client)
-    return app
+    try {
+      // Where the bus forgets when the process ends, a ledger that did not would only miss what is gone.
+      const database = openDatabase(bus.getBroker().capabilities.durable ? place.tables : ':memory:')
+      const app = new App(bus, database, place.busFile)
+      const inbox = new Inbox(database, handled)
+      await subscribeActivity(bus, inbox)
+      await subscribeNotify(bus, inbox)
+      await subscribeMirror(bus, inbox, app.client)
+      return app
+    } catch (error) {
+      await bus.stop()
+      throw error
+    }
+  }
+
+  /** Whether what is not settled is still there at the next start. */
+  get durable(): boolean {
+    return this.bus.getBroker().capabilities.durable
+  }
+
+  /** Bytes of the bus's file; undefined where it has none. */
+  fileSize(): number | undefined {
+    return this.busFile === undefined ? undefined : statSync(this.busFile, { throwIfNoEntry: false })?.size
   }
 
   /** Publishes what is planned next. Returns how many; 0 when nothing is left. */
@@ -106,14 +117,4 @@ export class App {
     await this.bus.stop()
     this.database.close()
   }
-}
-
-/** The example's own tables lie beside the bus's file. */
-export function placeOf(file: string, broker: string | undefined): Place {
-  const { dir, name } = path.parse(path.resolve(file))
-  return { broker: broker ?? `sqlite:${path.resolve(file)}`, file: path.join(dir, `${name}-models.db`) }
-}
-
-function fileOf(url: string): string {
-  return url.slice('sqlite:'.length).replace(/\?.*$/, '')
 }

@@ -1,6 +1,8 @@
 /** The example's own tables: what was sent, and what the handlers made of it. Beside the bus's file, never in it. */
 import { DatabaseSync } from 'node:sqlite'
 
+import { PlaceError } from './place.ts'
+
 /**
  * - `run` is one job from its start to its settled end, over as many starts of the program as that takes.
  * - `sent` is the ledger: written before the publish, and marked when the broker has confirmed.
@@ -37,10 +39,14 @@ const SCHEMA = `
 
 /** Opens the tables, and makes them where they are missing. What was committed survives the death of the process. */
 export function openDatabase(file: string): DatabaseSync {
-  const database = new DatabaseSync(file, { timeout: 5_000 })
-  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
-  database.exec(SCHEMA)
-  return database
+  try {
+    const database = new DatabaseSync(file, { timeout: 5_000 })
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
+    database.exec(SCHEMA)
+    return database
+  } catch (error) {
+    throw new PlaceError(`the example's tables in ${file} cannot be opened`, error)
+  }
 }
 
 /** Runs `work` in one transaction: all of it is kept, or nothing. */

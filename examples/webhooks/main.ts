@@ -5,9 +5,10 @@ import { fileURLToPath } from 'node:url'
 import { BusbarError, type Message } from 'busbar'
 import { Command, InvalidArgumentError } from 'commander'
 
-import { App, placeOf } from './app.ts'
+import { App } from './app.ts'
 import { Latencies } from './latencies.ts'
 import { isGood, once, type Report } from './once.ts'
+import { type Place, PlaceError, placeAtUrl, placeInFile } from './place.ts'
 import { Stream } from './stream.ts'
 import { streamSummary, summary } from './summary.ts'
 import { viewOf } from './view.ts'
@@ -16,11 +17,11 @@ const DEFAULT_FILE = path.join(path.dirname(fileURLToPath(import.meta.url)), 'da
 
 interface Options {
   readonly rate: number
-  readonly once?: true
-  readonly json?: true
+  readonly once?: boolean
+  readonly json?: boolean
   readonly times?: number
   readonly broker?: string
-  readonly file: string
+  readonly file?: string
 }
 
 const program = new Command('demo')
@@ -29,8 +30,11 @@ const program = new Command('demo')
   .option('--once', 'send every payload --times times, wait, repair, redrive, compare, and end')
   .option('--times <number>', 'how often, with --once (default: 20)', whole)
   .option('--json', 'with --once: the last line is the result as JSON')
-  .option('--file <path>', 'where the bus and the example keep what they know', DEFAULT_FILE)
-  .option('--broker <url>', 'another broker: memory: or sqlite:<path> (default: sqlite: at --file)')
+  .option(
+    '--file <path>',
+    'SQLite file of the bus; the tables of the example lie beside it (default: webhooks.db in examples/webhooks/data)',
+  )
+  .option('--broker <url>', 'another broker for the bus: memory: or sqlite:<path>')
   .addHelpText('after', '\nStarted again on the same file, it goes on where it was.')
   .showHelpAfterError('(--help lists the options)')
   .action(main)
@@ -41,16 +45,15 @@ async function main(options: Options): Promise<void> {
   try {
     process.exitCode = await (options.once === true ? runOnce(options) : runStream(options))
   } catch (error) {
-    // Errors of the bus say what to do; where in the code they came from does not help who runs the demo.
-    if (!(error instanceof BusbarError)) throw error
+    if (!isTheirs(error)) throw error
     program.error(`error: ${error.message}`)
   }
 }
 
 /** Returns the exit code: 1 if anything was lost or out of order. */
-async function runOnce({ file, broker, times = 20, json = false }: Options): Promise<number> {
+async function runOnce({ times = 20, json = false, ...where }: Options): Promise<number> {
   const say = (text: string): void => void process.stderr.write(`${text}\n`)
-  const app = await App.start(placeOf(file, broker))
+  const app = await App.start(placeOf(where))
   try {
     const report = await once(app, { times, say })
     process.stdout.write(json ? `${JSON.stringify(lineOf(report))}\n` : summary(report))
@@ -60,8 +63,8 @@ async function runOnce({ file, broker, times = 20, json = false }: Options): Pro
   }
 }
 
-async function runStream({ file, broker, rate }: Options): Promise<number> {
-  const place = placeOf(file, broker)
+async function runStream({ rate, ...where }: Options): Promise<number> {
+  const place = placeOf(where)
   const stopping = new AbortController()
   for (const name of ['SIGINT', 'SIGTERM'] as const) {
     // Whoever asks twice does not want to wait.
@@ -71,13 +74,22 @@ async function runStream({ file, broker, rate }: Options): Promise<number> {
   const handled = (_group: string, { time }: Message): void => latencies.add(time.getTime(), Date.now())
   const app = await App.start(place, { handled })
   try {
-    const view = viewOf(process.stdout, `GitHub webhooks → ${place.broker}`)
+    const view = viewOf(process.stdout, `GitHub webhooks → ${place.title}`)
     const ended = await new Stream(app, { rate, view, latencies, signal: stopping.signal }).run()
-    process.stdout.write(streamSummary(ended))
+    process.stdout.write(streamSummary(ended, app.durable))
     return ended.outOfOrder === 0 && (!ended.drained || ended.lost === ended.putAside) ? 0 : 1
   } finally {
     await app.stop()
   }
+}
+
+function placeOf({ file, broker }: Pick<Options, 'file' | 'broker'>): Place {
+  return broker === undefined ? placeInFile(file ?? DEFAULT_FILE) : placeAtUrl(broker, file)
+}
+
+/** An error that says itself what to do: where in the code it came from would not help who runs the demo. */
+function isTheirs(error: unknown): error is Error {
+  return error instanceof BusbarError || error instanceof PlaceError
 }
 
 /** The fields that other programs may rely on, in this order. */

@@ -1,6 +1,5 @@
 /** What the live view shows, taken from the bus at one moment. */
-import type { App } from './app.ts'
-import { GROUPS } from './app.ts'
+import { type App, GROUPS } from './app.ts'
 import type { Percentiles } from './latencies.ts'
 
 export interface GroupNumbers {
@@ -28,6 +27,10 @@ export interface Snapshot {
   readonly latency: Percentiles
   /** Whether the mirror takes wiki pages. */
   readonly mirrorWorks: boolean
+  /** Bytes of the bus's file, where it has one. */
+  readonly fileSize: number | undefined
+  /** It was told to stop, and sends nothing more. */
+  readonly stopping: boolean
   /** What has just happened in the repositories, the latest first. */
   readonly latest: readonly string[]
 }
@@ -38,6 +41,7 @@ export interface Progress {
   readonly published: number
   readonly latency: Percentiles
   readonly mirrorWorks: boolean
+  readonly stopping: boolean
 }
 
 export async function snapshotOf(app: App, progress: Progress, before: Snapshot | undefined): Promise<Snapshot> {
@@ -67,6 +71,8 @@ export async function snapshotOf(app: App, progress: Progress, before: Snapshot 
     groups,
     latency: progress.latency,
     mirrorWorks: progress.mirrorWorks,
+    fileSize: app.fileSize(),
+    stopping: progress.stopping,
     latest: latest(app),
   }
 }

@@ -107,9 +107,11 @@ export class Stream {
 
   private async show(): Promise<void> {
     const { startedAt, published, mirrorWorks } = this
-    const latency = this.options.latencies.percentiles(Date.now())
-    this.before = await snapshotOf(this.app, { startedAt, published, latency, mirrorWorks }, this.before)
-    this.options.view.show(this.before)
+    const { latencies, signal, view } = this.options
+    const latency = latencies.percentiles(Date.now())
+    const progress = { startedAt, published, latency, mirrorWorks, stopping: signal.aborted }
+    this.before = await snapshotOf(this.app, progress, this.before)
+    view.show(this.before)
   }
 }
 

@@ -1,6 +1,7 @@
 /** Results for people. */
 import { styleText } from 'node:util'
 
+import { count } from './format.ts'
 import type { Report } from './once.ts'
 import type { Ended } from './stream.ts'
 import type { Tally } from './tally.ts'
@@ -10,13 +11,15 @@ export function summary(report: Report): string {
   return rows([...counts(report), ['lost', verdict(report.lost)], ['seconds', report.seconds.toFixed(1)]])
 }
 
-/** Of a stream that was stopped: what is put aside or not handled yet is kept for the next start. */
-export function streamSummary(ended: Ended): string {
+/** Of a stream that was stopped. A durable bus keeps what is put aside or not handled yet for the next start. */
+export function streamSummary(ended: Ended, durable: boolean): string {
+  const fate = durable ? 'kept for the next start' : 'gone with this process'
+
   const missing = ended.lost - ended.putAside
   const left: (readonly [string, string])[] = ended.drained
     ? [['lost', verdict(missing)]]
-    : [['not handled yet', `${count(missing)}, kept for the next start`]]
-  if (ended.putAside > 0) left.push(['put aside', `${count(ended.putAside)} dead letters, kept for the next start`])
+    : [['not handled yet', `${count(missing)}, ${fate}`]]
+  if (ended.putAside > 0) left.push(['put aside', `${count(ended.putAside)} dead letters, ${fate}`])
   return rows([...counts(ended), ...left])
 }
 
@@ -39,8 +42,4 @@ function rows(lines: readonly (readonly [string, string])[]): string {
 
 function verdict(bad: number): string {
   return styleText(bad === 0 ? 'green' : 'red', count(bad))
-}
-
-export function count(value: number): string {
-  return value.toLocaleString('en-US')
 }

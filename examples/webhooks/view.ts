@@ -2,9 +2,9 @@
 import { clearScreenDown, moveCursor } from 'node:readline'
 import { stripVTControlCharacters, styleText } from 'node:util'
 
+import { clock, count, megabytes, milliseconds, perSecond } from './format.ts'
 import { WINDOW } from './latencies.ts'
 import type { Snapshot } from './snapshot.ts'
-import { count } from './summary.ts'
 
 export interface View {
   /** Milliseconds between two snapshots. */
@@ -31,7 +31,7 @@ class TerminalView implements View {
 
   show(snapshot: Snapshot): void {
     this.erase()
-    const lines = block(this.title, snapshot).map((line) => fitted(line, this.stream.columns))
+    const lines = block(this.title, snapshot, this.stream.columns)
     this.stream.write(`${lines.join('\n')}\n`)
     this.drawn = lines.length
   }
@@ -69,8 +69,8 @@ class PlainView implements View {
 const COLUMNS = ['handled', 'rate', 'lag', 'retried', 'redelivered', 'dead'] as const
 
 /** The view of a terminal, line by line. */
-export function block(title: string, snapshot: Snapshot): string[] {
-  const { groups, latency, mirrorWorks, latest, uptime } = snapshot
+export function block(title: string, snapshot: Snapshot, columns: number): string[] {
+  const { groups, latency, mirrorWorks, latest, uptime, fileSize } = snapshot
   const cell = (text: string): string => text.padStart(12)
   const numbers = groups.map((each) => {
     const dead = cell(count(each.dead))
@@ -84,19 +84,21 @@ export function block(title: string, snapshot: Snapshot): string[] {
       each.dead > 0 ? styleText('red', dead) : dead,
     ].join('')
   })
-  return [
+  const size = fileSize === undefined ? '' : `   file ${megabytes(fileSize)}`
+  const lines = [
     `${styleText('bold', title)}  ${clock(uptime)}`,
     '',
-    `published ${count(snapshot.published)}  ${perSecond(snapshot.publishRate)}`,
+    `published ${count(snapshot.published)}  ${perSecond(snapshot.publishRate)}${size}`,
     styleText('dim', 'group'.padEnd(10) + COLUMNS.map(cell).join('')),
     ...numbers,
     '',
     `latency   p50 ${milliseconds(latency.p50)}  p99 ${milliseconds(latency.p99)}  (last ${WINDOW} s)`,
     `mirror    ${mirrorWorks ? styleText('green', 'works') : styleText('red', 'refuses wiki pages until it is repaired')}`,
-    ...latest.map((text) => styleText('dim', `          ${text}`)),
+    ...latest.map((text) => styleText('dim', fitted(`          ${text}`, columns))),
     '',
-    styleText('dim', 'Ctrl-C drains and stops'),
+    styleText('dim', snapshot.stopping ? 'stopped' : 'Ctrl-C drains and stops'),
   ]
+  return lines.map((each) => fitted(each, columns))
 }
 
 /** The same as one plain line. */
@@ -113,21 +115,6 @@ export function line(snapshot: Snapshot): string {
     `latency p50 ${milliseconds(latency.p50)} p99 ${milliseconds(latency.p99)}`,
     `mirror ${snapshot.mirrorWorks ? 'works' : 'refuses wiki pages'}`,
   ].join(' | ')
-}
-
-function perSecond(rate: number): string {
-  return `${rate.toFixed(rate < 100 ? 1 : 0)}/s`
-}
-
-function milliseconds(value: number | undefined): string {
-  if (value === undefined) return '-'
-  return value < 1 ? '<1 ms' : `${count(value)} ms`
-}
-
-function clock(uptime: number): string {
-  const seconds = Math.floor(uptime / 1000)
-  const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60]
-  return parts.map((part) => String(part).padStart(2, '0')).join(':')
 }
 
 /** A line that wraps would be two, and the next drawing would begin too low. */
