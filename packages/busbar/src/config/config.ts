@@ -85,7 +85,7 @@ export function busOptions(given: BusConfig, env: Environment): BusConfig {
   const topics = checked('topics', { ...given.topics }, TOPICS, env)
   if (Object.keys(retry).length > 0) settings['retry'] = retry
   if (Object.keys(topics).length > 0) settings['topics'] = topics
-  return settings as BusConfig
+  return settings
 }
 
 /** A broker's type and settings, from an object or a URL, checked and completed from the environment. */
