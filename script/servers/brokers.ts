@@ -1,0 +1,217 @@
+/** `up`, `down` and `status`: the servers that outlive the command which started them. */
+import { join } from 'node:path'
+import { Docker } from './docker.ts'
+import { isAlive } from './identity.ts'
+import { launch, serverOf, type ServerProcess, stop, untilReady } from './launch.ts'
+import { withLock } from './lock.ts'
+import { placeOf, portsOf, secretOf } from './place.ts'
+import { withoutPassword } from './probe.ts'
+import { readRecord, removeRecord, type ServerRecord, writeRecord } from './records.ts'
+import { type Say, ServerError, type ServerKind } from './server.ts'
+
+export type Source = 'env' | 'docker' | 'native'
+
+/** What became of one server at `up`. */
+export type Upped =
+  | { readonly kind: ServerKind; readonly source: Source; readonly url: string }
+  | { readonly kind: ServerKind; readonly reason: string }
+
+export interface Status {
+  readonly name: string
+  /** `dead`: started here and gone without a `down`. `stopped`: not started. */
+  readonly state: 'ready' | 'not answering' | 'dead' | 'stopped'
+  readonly source?: Source
+  readonly pid?: number
+  readonly url?: string
+}
+
+export interface BrokersOptions {
+  /** Where records, data and downloads are. */
+  readonly folder: string
+  readonly env: Readonly<{ [name: string]: string | undefined }>
+  readonly say: Say
+}
+
+export interface UpOptions {
+  /** See `Place.durable`. Default false. */
+  readonly durable?: boolean
+  /** Never Docker. Default false. */
+  readonly native?: boolean
+}
+
+export class Brokers {
+  readonly #options: BrokersOptions
+  readonly #docker: Docker
+
+  constructor(options: BrokersOptions) {
+    this.#options = options
+    this.#docker = new Docker(options.folder)
+  }
+
+  /**
+   * Makes each server run and resolves when all answer or have failed; those that run already are left as they are. One
+   * that cannot be had has a reason, and does not keep the others from coming up.
+   */
+  async up(kinds: readonly ServerKind[], options: UpOptions = {}): Promise<readonly Upped[]> {
+    return await this.#alone(async () => {
+      const inDocker =
+        options.native !== true && kinds.some((kind) => !this.#named(kind)) && (await this.#docker.answers())
+      // What takes a while is said once, and packages are installed one at a time.
+      const begun: Promise<Upped>[] = []
+      for (const kind of kinds) {
+        const start = await this.#prepare(kind, options.durable ?? false, inDocker).catch((error: Error) => error)
+        begun.push(start instanceof Error ? Promise.resolve({ kind, reason: start.message }) : this.#timed(kind, start))
+      }
+      return await Promise.all(begun)
+    })
+  }
+
+  /** Ends what `up` started, in order, and nothing else. Data stays. */
+  async down(kinds: readonly ServerKind[]): Promise<void> {
+    await this.#alone(async () => {
+      const records = await Promise.all(kinds.map(async (kind) => ({ kind, record: await this.#record(kind) })))
+      await Promise.all(records.map(({ kind, record }) => this.#end(kind, record)))
+      if (records.some(({ record }) => record?.source === 'docker')) await this.#docker.leave()
+    })
+  }
+
+  async status(kinds: readonly ServerKind[]): Promise<readonly Status[]> {
+    return await Promise.all(kinds.map((kind) => this.#statusOf(kind)))
+  }
+
+  async #alone<T>(work: () => Promise<T>): Promise<T> {
+    return await withLock(this.#options.folder, work)
+  }
+
+  async #timed(kind: ServerKind, start: () => Promise<{ source: Source; url: string }>): Promise<Upped> {
+    const began = performance.now()
+    try {
+      const { source, url } = await start()
+      this.#options.say(`${kind.name}: ready after ${((performance.now() - began) / 1000).toFixed(2)} s (${source})`)
+      return { kind, source, url }
+    } catch (error) {
+      return { kind, reason: (error as Error).message }
+    }
+  }
+
+  /** Does what servers must not do at the same time; returns what they may. */
+  async #prepare(
+    kind: ServerKind,
+    durable: boolean,
+    inDocker: boolean,
+  ): Promise<() => Promise<{ source: Source; url: string }>> {
+    const named = this.#named(kind)
+    if (named !== undefined) return () => this.#useNamed(kind, named)
+
+    const record = await this.#record(kind)
+    const running = record !== undefined && (await this.#runs(kind, record))
+    if (running && record.durable !== durable) {
+      const now = record.durable ? 'with' : 'without'
+      throw new ServerError(`it runs ${now} --durable: script/brokers down ${kind.name} first, its data stays`)
+    }
+    if (running) return () => this.#useRunning(kind, record)
+    if (inDocker) return () => this.#startContainer(kind, durable, record)
+
+    // What is left of one that died, such as a helper process, goes first.
+    if (record !== undefined) await this.#end(kind, record)
+    const programs = await kind.install(join(this.#options.folder, 'cache'), this.#options.say)
+    const wanted = record === undefined ? {} : { wanted: record.ports }
+    const place = await placeOf(kind, { folder: this.#folder(kind), programs, durable, ...wanted })
+    return async () => {
+      const url = kind.url(place)
+      const written: Promise<void>[] = []
+      const began = (processes: readonly ServerProcess[]): void => {
+        // One after the other: the last one has them all.
+        const record: ServerRecord = { source: 'native', url, ports: place.ports, durable, processes }
+        const before = written.at(-1) ?? Promise.resolve()
+        written.push(before.then(() => writeRecord(place.folder, record)))
+      }
+      await launch(kind, place, { leashed: false, began })
+      await Promise.all(written)
+      return { source: 'native', url }
+    }
+  }
+
+  async #useNamed(kind: ServerKind, url: string): Promise<{ source: Source; url: string }> {
+    try {
+      await kind.answers(url)
+    } catch (error) {
+      throw new ServerError(
+        `${kind.variable} names ${withoutPassword(url)}, which does not answer (${(error as Error).message}): start it, or unset the variable`,
+      )
+    }
+    return { source: 'env', url }
+  }
+
+  async #useRunning(
+    kind: ServerKind,
+    { source, url, processes }: ServerRecord,
+  ): Promise<{ source: Source; url: string }> {
+    const server = serverOf(processes)
+    if (server !== undefined) await untilReady(server, () => kind.answers(url), 60_000)
+    else await kind.answers(url)
+    return { source, url }
+  }
+
+  async #startContainer(
+    kind: ServerKind,
+    durable: boolean,
+    record: ServerRecord | undefined,
+  ): Promise<{ source: Source; url: string }> {
+    const folder = this.#folder(kind)
+    const ports = await portsOf(kind, record?.ports ?? {})
+    const container = { ports, secret: await secretOf(folder), durable }
+    const url = kind.url(container)
+    await writeRecord(folder, { source: 'docker', url, ports, durable, processes: [] })
+    this.#options.say(`${kind.name}: starting its container`)
+    await this.#docker.up(kind, container)
+    return { source: 'docker', url }
+  }
+
+  async #end(kind: ServerKind, record: ServerRecord | undefined): Promise<void> {
+    if (record === undefined) return
+    if (record.source === 'docker') await this.#docker.down(kind)
+    else await stop(kind, record.processes)
+    await removeRecord(this.#folder(kind))
+  }
+
+  async #statusOf(kind: ServerKind): Promise<Status> {
+    const { name } = kind
+    const named = this.#named(kind)
+    if (named !== undefined) {
+      return { name, state: await stateOf(kind, named), source: 'env', url: withoutPassword(named) }
+    }
+    const record = await this.#record(kind)
+    if (record === undefined) return { name, state: 'stopped' }
+    const { source, url, processes } = record
+    const pid = serverOf(processes)?.pid
+    const state = (await this.#runs(kind, record)) ? await stateOf(kind, url) : 'dead'
+    return { name, state, source, url, ...(pid === undefined ? {} : { pid }) }
+  }
+
+  async #runs(kind: ServerKind, { source, processes }: ServerRecord): Promise<boolean> {
+    if (source === 'docker') return await this.#docker.runs(kind).catch(() => false)
+    const server = serverOf(processes)
+    return server !== undefined && isAlive(server)
+  }
+
+  async #record(kind: ServerKind): Promise<ServerRecord | undefined> {
+    return await readRecord(this.#folder(kind))
+  }
+
+  #folder(kind: ServerKind): string {
+    return join(this.#options.folder, kind.name)
+  }
+
+  #named(kind: ServerKind): string | undefined {
+    const url = this.#options.env[kind.variable]?.trim()
+    return url === '' ? undefined : url
+  }
+}
+
+async function stateOf(kind: ServerKind, url: string): Promise<'ready' | 'not answering'> {
+  return await kind.answers(url).then(
+    () => 'ready',
+    () => 'not answering',
+  )
+}
