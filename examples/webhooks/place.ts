@@ -31,6 +31,9 @@ export interface Place {
  */
 const LEASE = 3_000
 
+/** Milliseconds that the log keeps what every group has settled: a stream may run for days, and its file must not grow. */
+const MAX_AGE = 60_000
+
 /** A place in a file. Makes the folder, for the demo's own may not be there yet. */
 export function placeInFile(file: string): Place {
   const busFile = path.resolve(file)
@@ -40,7 +43,7 @@ export function placeInFile(file: string): Place {
   } catch (error) {
     throw new PlaceError(`the folder ${folder} cannot be made`, error)
   }
-  const broker = { type: 'sqlite', sqlite: { file: busFile, lease: LEASE } } as const
+  const broker = { type: 'sqlite', sqlite: { file: busFile, lease: LEASE, retention: { maxAge: MAX_AGE } } } as const
   return { broker, title: busFile, busFile, tables: beside(busFile) }
 }
 
