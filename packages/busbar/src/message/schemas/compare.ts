@@ -51,7 +51,7 @@ class Comparison implements Reading {
 
   reads(reader: JsonSchema, writer: JsonSchema, path: string): void {
     if (isNever(writer) || (!refers(reader) && textOf(reader) === textOf(writer))) return
-    const pair = `${textOf(reader)} ${textOf(writer)}`
+    const pair = `${textOf(followed(reader, this.readerRoot))} ${textOf(followed(writer, this.writerRoot))}`
     if (this.#open.has(pair)) return
     if (this.#open.size > MAX_DEPTH) return this.found.cannotJudge(path, '', 'it is nested too deep')
     const shapes = shapesOf(writer, this.writerRoot)
@@ -124,6 +124,13 @@ const OBJECTS: ReadonlySet<string> = new Set([
   'maxProperties',
 ])
 const ARRAYS: ReadonlySet<string> = new Set(['items', 'prefixItems', 'minItems', 'maxItems', 'uniqueItems'])
+
+/** What a schema that is only a reference refers to: the same place under its other name. */
+function followed(schema: JsonSchema, root: JsonSchema): JsonSchema {
+  const keywords = typeof schema === 'object' ? Object.keys(schema) : []
+  if (typeof schema === 'boolean' || keywords.length !== 1 || keywords[0] !== '$ref') return schema
+  return resolve(root, schema['$ref']) ?? schema
+}
 
 /** Every type that it takes, as far as can be told. */
 function typesOf(schema: JsonSchema, root: JsonSchema): readonly TypeName[] {

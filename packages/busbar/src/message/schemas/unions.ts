@@ -16,8 +16,12 @@ export function checkAlternatives(
   take: (alternative: JsonSchema) => (reading: Reading) => void,
 ): void {
   const { found } = reading
-  const possible = alternatives.filter((each) => !excludes(reading, each, shape))
+  const possible = alternatives.filter((each) => !excludes(reading, each, shape, 'types'))
   if (possible.length === 0) {
+    // The one that is meant for it, and has changed.
+    const meant = alternatives.filter((each) => !excludes(reading, each, shape, 'values'))
+    const changed = meant.length === 1 ? meant.map((each) => reading.trial(take(each)))[0] : undefined
+    if (changed !== undefined && changed.breaks.length > 0) return found.add(changed)
     const change = found.either('the alternative for it is gone', 'an alternative was added')
     return found.break(path, change, `may be ${described(shape)}`)
   }
@@ -44,14 +48,25 @@ function described({ keywords, types, values }: Shape): string {
   return constants.map(([name, schema]) => `${name} ${JSON.stringify((schema as { const: unknown }).const)}`).join(', ')
 }
 
+/** What alternatives are told apart by: by what their properties are, or only by constants in them. */
+type By = 'types' | 'values'
+
 /** Whether nothing of that shape can fit the alternative. When in doubt: false. */
-function excludes({ readerRoot, writerRoot }: Reading, alternative: JsonSchema, shape: Shape): boolean {
+function excludes({ readerRoot, writerRoot }: Reading, alternative: JsonSchema, shape: Shape, by: By): boolean {
   const shapes = shapesOf(alternative, readerRoot)
-  return shapes !== undefined && shapes.every((each) => areApart(each, readerRoot, shape, writerRoot, 0))
+  return shapes !== undefined && shapes.every((each) => areApart(each, readerRoot, shape, writerRoot, by, 0))
 }
 
-function areApart(one: Shape, oneRoot: JsonSchema, other: Shape, otherRoot: JsonSchema, depth: number): boolean {
-  if (!one.types.some((name) => other.types.some((each) => isWithin(name, each) || isWithin(each, name)))) return true
+function areApart(
+  one: Shape,
+  oneRoot: JsonSchema,
+  other: Shape,
+  otherRoot: JsonSchema,
+  by: By,
+  depth: number,
+): boolean {
+  const common = one.types.some((name) => other.types.some((each) => isWithin(name, each) || isWithin(each, name)))
+  if (!common && (by === 'types' || depth === 0)) return true
   if (one.values !== undefined && other.values !== undefined) {
     return !one.values.some((value) => includes(other.values ?? [], value))
   }
@@ -63,7 +78,7 @@ function areApart(one: Shape, oneRoot: JsonSchema, other: Shape, otherRoot: Json
     if (mine === undefined || theirs === undefined) return false
     const [left, right] = [shapesOf(mine, oneRoot), shapesOf(theirs, otherRoot)]
     if (left === undefined || right === undefined) return false
-    return left.every((a) => right.every((b) => areApart(a, oneRoot, b, otherRoot, depth + 1)))
+    return left.every((a) => right.every((b) => areApart(a, oneRoot, b, otherRoot, by, depth + 1)))
   })
 }
 
