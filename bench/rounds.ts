@@ -1,7 +1,7 @@
 import { runChild } from './child.ts'
 import { type Plan, type PlanName, plans } from './plan.ts'
 import type { Sample } from './sample.ts'
-import { type Suite, type SuiteName, suites } from './suites.ts'
+import { type SuiteName, suites } from './suites.ts'
 import type { Task } from './worker.ts'
 
 /**
@@ -16,7 +16,7 @@ export async function runSuite(
   told: (progress: string) => void,
 ): Promise<readonly Sample[]> {
   const plan: Plan = plans[planName]
-  const suite: Suite = suites[name]
+  const suite = suites[name]
   const began = performance.now()
   const samples: Sample[] = []
   for (let round = 0; round < plan.rounds; round++) {

@@ -5,19 +5,19 @@ export interface Subject {
   /** Counts the messages that its handler was given. */
   readonly tally: Tally
   /** Publishes message `n`; resolves when it is confirmed. */
-  one(n: number): unknown
+  readonly one: (n: number) => unknown
   /** Publishes `count` messages at once, each with a call of its own; resolves when all are confirmed. */
-  window(from: number, count: number): unknown
+  readonly window: (from: number, count: number) => unknown
   /** Publishes `count` messages with one call. */
-  batch?(from: number, count: number): unknown
+  readonly batch?: (from: number, count: number) => unknown
   /** Where messages can wait for a handler that is away. Begins with the handler there. */
   readonly line?: {
     /** The handler goes; what is published from now on waits for it. What waited before is forgotten. */
-    away(): Promise<void>
+    readonly away: () => Promise<void>
     /** The handler comes back to what waits. */
-    back(): Promise<void>
+    readonly back: () => Promise<void>
   }
-  close(): Promise<void>
+  readonly close: () => Promise<void>
 }
 
 /** Sets a subject up. `folder` is its own, empty, and removed afterwards. */

@@ -1,7 +1,7 @@
 import { cpus, release } from 'node:os'
 import { type PlanName, plans } from './plan.ts'
 import { median, ratio, type Series } from './sample.ts'
-import { type Suite, type SuiteName, suites } from './suites.ts'
+import { type SuiteName, suites } from './suites.ts'
 import { targets } from './targets.ts'
 
 /** Everything for people: one table a suite, what its subjects promise, and the targets. */
@@ -21,7 +21,7 @@ export function printTables(measured: readonly Series[], names: readonly SuiteNa
 }
 
 function printSuite(name: SuiteName, measured: readonly Series[]): void {
-  const suite: Suite = suites[name]
+  const suite = suites[name]
   print(`\n${name}\n`)
   const rows = [['measure', 'bytes', 'subject', 'median', '[min – max]', 'unit', 'busbar : it']]
   let before = ''

@@ -6,7 +6,7 @@ import { endToEnd, MEASURES } from './measures.ts'
 import { type PlanName, plans } from './plan.ts'
 import type { Sample } from './sample.ts'
 import type { Subject } from './subject.ts'
-import { type Suite, type SuiteName, suites } from './suites.ts'
+import { type SuiteName, suites } from './suites.ts'
 
 export interface Task {
   readonly suite: SuiteName
@@ -16,7 +16,7 @@ export interface Task {
 
 const task = JSON.parse(process.argv[2] ?? '{}') as Task
 const plan = plans[task.plan]
-const suite: Suite = suites[task.suite]
+const suite = suites[task.suite]
 
 const folder = await mkdtemp(join(tmpdir(), 'busbar-bench-'))
 try {
@@ -29,7 +29,7 @@ try {
   await rm(folder, { recursive: true, force: true })
 }
 // Some peers leave timers and signal handlers behind.
-process.disconnect()
+process.disconnect?.()
 process.exit()
 
 async function measure(payloadBytes: number, settle: number): Promise<void> {

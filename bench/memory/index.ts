@@ -1,6 +1,6 @@
-import type { Contender } from '../suites.ts'
+import type { Contender, Suite } from '../suite.ts'
 
-export const memorySubjects: Readonly<Record<string, Contender>> = {
+const subjects: Readonly<Record<string, Contender>> = {
   raw: {
     load: () => import('./raw.ts'),
     promises: 'a bare async call of the handler with the payload: promises nothing. A backlog is an array',
@@ -30,11 +30,21 @@ export const memorySubjects: Readonly<Record<string, Contender>> = {
     load: () => import('./node-ts.ts'),
     promises:
       'a queue read by one worker (its default), so in order until a retry; retries with delay, then an in-memory dead-letter list; ' +
-      'its worker sleeps up to 1.5 s when the queue was empty, which the latency shows and the throughput does not count',
+      'its worker sleeps up to 1.5 s when it finds the queue empty, which this bench gives it no occasion for',
   },
   '@event-driven-io/emmett': {
     load: () => import('./emmett.ts'),
     promises:
       'publish awaits the handlers one after the other; concurrent publishes overlap; no retry, no back-pressure but awaiting',
   },
+}
+
+export const memory: Suite = {
+  subjects,
+  processes: Object.keys(subjects).map((name) => [name]),
+  extras: [],
+  notes: [
+    'Publishing: to one group whose handler is away, so every message is kept. Nothing is written to disk.',
+    'Batching: calls of the same turn of the event loop are sent to the broker together.',
+  ],
 }

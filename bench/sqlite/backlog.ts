@@ -21,7 +21,7 @@ const { memoryBacklog, memoryHandled } = plans[task.plan]
 
 if (task.file === undefined) await prepare()
 else await consume(task.file)
-process.disconnect()
+process.disconnect?.()
 
 /** The file is filled in another process, so that what that takes is not counted. */
 async function prepare(): Promise<void> {

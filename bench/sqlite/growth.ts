@@ -32,7 +32,7 @@ try {
 } finally {
   await rm(folder, { recursive: true, force: true })
 }
-process.disconnect()
+process.disconnect?.()
 
 async function hasRoomFor(rows: number): Promise<boolean> {
   const { bavail, bsize } = await statfs(folder)
