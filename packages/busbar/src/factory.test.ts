@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 
+import { brokerSettings } from './config/config.ts'
 import { createEventBus, EventBusFactory } from './factory.ts'
 import { event, typed } from './message/index.ts'
 
@@ -32,6 +33,11 @@ test('the environment fills in what the configuration leaves out, and the config
   const named = await EventBusFactory.create({}, env)
   expect([named.source, named.getBroker().name]).toEqual(['from-env', 'memory'])
   expect((await EventBusFactory.create({ source: 'given' }, env)).source).toBe('given')
+})
+
+test('how long SQLite keeps messages can be said in the URL', () => {
+  const { settings } = brokerSettings('sqlite:x.db?maxAge=60000', {})
+  expect(settings).toEqual({ file: 'x.db', retention: { maxAge: 60_000 } })
 })
 
 const refused: readonly (readonly [string, () => Promise<unknown>, RegExp])[] = [

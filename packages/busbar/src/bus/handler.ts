@@ -32,6 +32,8 @@ export interface HandlerContext {
   readonly message: Message
   /** 1 for the first run, counted over retries, redeliveries and processes. */
   readonly attempt: number
+  /** How often this group has given the message back to the broker before this run. */
+  readonly redeliveries: number
   readonly group: string
   readonly topic: string
   /** Aborted when the message is no longer ours (lost lease), on timeout, and when the stop deadline has passed. */

@@ -61,10 +61,10 @@ describe('what follows a failure', () => {
       { clock, retry: { retries: 2, minDelay: 8, maxDelay: 8, redeliveries: [1_000, 5_000] } },
       new MemoryBroker({ clock }),
     )
-    const runs: { at: number; attempt: number }[] = []
+    const runs: { at: number; attempt: number; redeliveries: number }[] = []
     const began = clock.now()
-    const subscription = await bus.subscribe(Ticked, (_event, { attempt }) => {
-      runs.push({ at: clock.now() - began, attempt })
+    const subscription = await bus.subscribe(Ticked, (_event, { attempt, redeliveries }) => {
+      runs.push({ at: clock.now() - began, attempt, redeliveries })
       throw new Error(`run ${attempt}`)
     })
     await bus.publish(Ticked.create({ n: 1 }))
@@ -75,6 +75,7 @@ describe('what follows a failure', () => {
     await clock.advance(10_000)
     await bus.idle()
     expect(runs.map(({ attempt }) => attempt)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9])
+    expect(runs.map(({ redeliveries }) => redeliveries)).toEqual([0, 0, 0, 1, 1, 1, 2, 2, 2])
     expect(runs[3]!.at - runs[2]!.at).toBeGreaterThanOrEqual(1_000)
     expect(runs[3]!.at - runs[2]!.at).toBeLessThan(1_100)
     expect(runs[6]!.at - runs[5]!.at).toBeGreaterThanOrEqual(5_000)

@@ -51,6 +51,10 @@ export class Run implements Incoming {
     return this.box
   }
 
+  get redeliveries(): number {
+    return this.delivery.redeliveries
+  }
+
   get topic(): string {
     return this.delivery.topic
   }

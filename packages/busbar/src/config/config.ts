@@ -71,7 +71,7 @@ export const BROKERS: Readonly<Record<BrokerConfig['type'], Fields>> = {
     lease: { kind: count(100, 'milliseconds'), env: 'BUSBAR_SQLITE_LEASE' },
     partitions: { kind: count(1), env: 'BUSBAR_SQLITE_PARTITIONS' },
     pollInterval: { kind: count(1, 'milliseconds'), env: 'BUSBAR_SQLITE_POLL_INTERVAL' },
-    maxMessageBytes: { kind: count(1, 'bytes'), env: 'BUSBAR_SQLITE_MAX_MESSAGE_BYTES' },
+    maxAge: { kind: count(0, 'milliseconds'), env: 'BUSBAR_SQLITE_MAX_AGE' },
     retention: { kind: code },
     clock: { kind: code },
     logger: { kind: code },
@@ -137,10 +137,13 @@ function fromUrl(url: string, env: Environment): ReturnType<typeof brokerSetting
 }
 
 function complete(type: BrokerConfig['type'], settings: Record<string, unknown>): Record<string, unknown> {
-  if (type === 'sqlite' && settings['file'] === undefined) {
+  if (type !== 'sqlite') return settings
+  if (settings['file'] === undefined) {
     throw new ConfigurationError(
       `option 'broker.sqlite.file' is missing: name the database file, for example sqlite:orders.db`,
     )
   }
-  return settings
+  // A URL or a variable can name the age, not the object that holds it.
+  const { maxAge, ...rest } = settings
+  return maxAge === undefined || rest['retention'] !== undefined ? rest : { ...rest, retention: { maxAge } }
 }
