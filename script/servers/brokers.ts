@@ -1,10 +1,11 @@
 /** `up`, `down` and `status`: the servers that outlive the command which started them. */
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Docker } from './docker.ts'
 import { isAlive } from './identity.ts'
-import { launch, serverOf, type ServerProcess, stop, untilReady } from './launch.ts'
+import { launch, serverOf, type ServerProcess, stop } from './launch.ts'
 import { withLock } from './lock.ts'
-import { placeOf, portsOf, secretOf } from './place.ts'
+import { placeOf, portsOf, programsOf, secretOf } from './place.ts'
 import { withoutPassword } from './probe.ts'
 import { readRecord, removeRecord, type ServerRecord, writeRecord } from './records.ts'
 import { type Say, ServerError, type ServerKind } from './server.ts'
@@ -26,8 +27,10 @@ export interface Status {
 }
 
 export interface BrokersOptions {
-  /** Where records, data and downloads are. */
+  /** Records and data. */
   readonly folder: string
+  /** Downloads and builds. */
+  readonly cache: string
   readonly env: Readonly<{ [name: string]: string | undefined }>
   readonly say: Say
 }
@@ -69,9 +72,13 @@ export class Brokers {
   /** Ends what `up` started, in order, and nothing else. Data stays. */
   async down(kinds: readonly ServerKind[]): Promise<void> {
     await this.#alone(async () => {
-      const records = await Promise.all(kinds.map(async (kind) => ({ kind, record: await this.#record(kind) })))
-      await Promise.all(records.map(({ kind, record }) => this.#end(kind, record)))
-      if (records.some(({ record }) => record?.source === 'docker')) await this.#docker.leave()
+      const records = kinds.map((kind) => ({ kind, record: this.#record(kind) }))
+      const ended = await Promise.allSettled(records.map(({ kind, record }) => this.#end(kind, record)))
+      if (records.some(({ record }) => record?.source === 'docker')) await this.#leaveDocker()
+      const problems = ended.flatMap((one, index) =>
+        one.status === 'rejected' ? [`${kinds[index]?.name}: ${(one.reason as Error).message}`] : [],
+      )
+      if (problems.length > 0) throw new ServerError(problems.join('\n'))
     })
   }
 
@@ -103,31 +110,25 @@ export class Brokers {
     const named = this.#named(kind)
     if (named !== undefined) return () => this.#useNamed(kind, named)
 
-    const record = await this.#record(kind)
-    const running = record !== undefined && (await this.#runs(kind, record))
-    if (running && record.durable !== durable) {
+    const record = this.#record(kind)
+    if (record !== undefined && (await this.#comesReady(kind, record))) {
+      const { source, url } = record
+      if (record.durable === durable) return () => Promise.resolve({ source, url })
       const now = record.durable ? 'with' : 'without'
       throw new ServerError(`it runs ${now} --durable: script/brokers down ${kind.name} first, its data stays`)
     }
-    if (running) return () => this.#useRunning(kind, record)
     if (inDocker) return () => this.#startContainer(kind, durable, record)
 
     // What is left of one that died, such as a helper process, goes first.
-    if (record !== undefined) await this.#end(kind, record)
-    const programs = await kind.install(join(this.#options.folder, 'cache'), this.#options.say)
+    if (record?.source === 'native') await this.#end(kind, record)
+    const programs = await programsOf(kind, this.#options.cache, this.#options.say)
     const wanted = record === undefined ? {} : { wanted: record.ports }
     const place = await placeOf(kind, { folder: this.#folder(kind), programs, durable, ...wanted })
     return async () => {
       const url = kind.url(place)
-      const written: Promise<void>[] = []
-      const began = (processes: readonly ServerProcess[]): void => {
-        // One after the other: the last one has them all.
-        const record: ServerRecord = { source: 'native', url, ports: place.ports, durable, processes }
-        const before = written.at(-1) ?? Promise.resolve()
-        written.push(before.then(() => writeRecord(place.folder, record)))
-      }
+      const began = (processes: readonly ServerProcess[]): void =>
+        writeRecord(place.folder, { source: 'native', url, ports: place.ports, durable, processes })
       await launch(kind, place, { leashed: false, began })
-      await Promise.all(written)
       return { source: 'native', url }
     }
   }
@@ -143,16 +144,6 @@ export class Brokers {
     return { source: 'env', url }
   }
 
-  async #useRunning(
-    kind: ServerKind,
-    { source, url, processes }: ServerRecord,
-  ): Promise<{ source: Source; url: string }> {
-    const server = serverOf(processes)
-    if (server !== undefined) await untilReady(server, () => kind.answers(url), 60_000)
-    else await kind.answers(url)
-    return { source, url }
-  }
-
   async #startContainer(
     kind: ServerKind,
     durable: boolean,
@@ -162,7 +153,7 @@ export class Brokers {
     const ports = await portsOf(kind, record?.ports ?? {})
     const container = { ports, secret: await secretOf(folder), durable }
     const url = kind.url(container)
-    await writeRecord(folder, { source: 'docker', url, ports, durable, processes: [] })
+    writeRecord(folder, { source: 'docker', url, ports, durable, processes: [] })
     this.#options.say(`${kind.name}: starting its container`)
     await this.#docker.up(kind, container)
     return { source: 'docker', url }
@@ -172,7 +163,12 @@ export class Brokers {
     if (record === undefined) return
     if (record.source === 'docker') await this.#docker.down(kind)
     else await stop(kind, record.processes)
-    await removeRecord(this.#folder(kind))
+    removeRecord(this.#folder(kind))
+  }
+
+  /** Removes what the containers shared, once none of them is left. */
+  async #leaveDocker(): Promise<void> {
+    if (!(await this.#docker.hasContainers())) await this.#docker.leave()
   }
 
   async #statusOf(kind: ServerKind): Promise<Status> {
@@ -181,12 +177,25 @@ export class Brokers {
     if (named !== undefined) {
       return { name, state: await stateOf(kind, named), source: 'env', url: withoutPassword(named) }
     }
-    const record = await this.#record(kind)
+    const record = this.#record(kind)
     if (record === undefined) return { name, state: 'stopped' }
     const { source, url, processes } = record
     const pid = serverOf(processes)?.pid
     const state = (await this.#runs(kind, record)) ? await stateOf(kind, url) : 'dead'
     return { name, state, source, url, ...(pid === undefined ? {} : { pid }) }
+  }
+
+  /** Waits until it answers; false if it does not run, or ends while we wait. */
+  async #comesReady(kind: ServerKind, record: ServerRecord): Promise<boolean> {
+    const deadline = performance.now() + 60_000
+    while (await this.#runs(kind, record)) {
+      if ((await stateOf(kind, record.url)) === 'ready') return true
+      if (performance.now() > deadline) {
+        throw new ServerError(`it runs and does not answer: script/brokers down ${kind.name} ends it`)
+      }
+      await sleep(50)
+    }
+    return false
   }
 
   async #runs(kind: ServerKind, { source, processes }: ServerRecord): Promise<boolean> {
@@ -195,8 +204,8 @@ export class Brokers {
     return server !== undefined && isAlive(server)
   }
 
-  async #record(kind: ServerKind): Promise<ServerRecord | undefined> {
-    return await readRecord(this.#folder(kind))
+  #record(kind: ServerKind): ServerRecord | undefined {
+    return readRecord(this.#folder(kind))
   }
 
   #folder(kind: ServerKind): string {

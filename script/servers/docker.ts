@@ -57,7 +57,11 @@ export class Docker {
     await this.#run(['rm', '--stop', '--force', kind.name])
   }
 
-  /** Removes what the containers shared, once there is none left. */
+  async hasContainers(): Promise<boolean> {
+    return (await this.#run(['ps', '--all', '--quiet'])).trim() !== ''
+  }
+
+  /** Removes all containers and the network between them. Volumes stay. */
   async leave(): Promise<void> {
     await this.#run(['down'])
   }

@@ -90,7 +90,9 @@ function entryFromProc(pid: number): Entry | undefined {
   }
   // The name before the last bracket may hold anything, spaces and brackets included.
   const [state, parent, ...rest] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  if (state === 'Z' || state === 'X') return undefined
+  // Its first thread may be a zombie while others still hold its ports and files.
+  const threads = Number(rest[15])
+  if (state === 'X' || (state === 'Z' && threads <= 1)) return undefined
   return { parent: Number(parent), identity: { pid, started: `${boot}:${rest[17]}` } }
 }
 

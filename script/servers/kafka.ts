@@ -48,6 +48,9 @@ export const kafka: ServerKind = {
       'offsets.topic.num.partitions': 8,
       'transaction.state.log.num.partitions': 8,
       'group.initial.rebalance.delay.ms': 0,
+      // After a kill -9 the next start is refused until the killed one's session is over.
+      'broker.session.timeout.ms': 5000,
+      'broker.heartbeat.interval.ms': 1000,
       ...(durable ? { 'log.flush.interval.messages': 1 } : {}),
     }
     const file = join(folder, 'server.properties')

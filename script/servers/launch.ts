@@ -1,6 +1,6 @@
 /** Starting a server: its processes one after the other, and waiting until it answers. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { end, identify, type Identity, isAlive } from './identity.ts'
@@ -15,7 +15,7 @@ export interface LaunchOptions {
   /** True: it ends with this process, however that ends. False: it goes on without us. */
   readonly leashed: boolean
   /** Called with all that runs so far, at once when each process has begun. */
-  began?(processes: readonly ServerProcess[]): void
+  readonly began?: (processes: readonly ServerProcess[]) => void
   /** Milliseconds until it must answer; default two minutes. */
   readonly patience?: number
 }
@@ -36,22 +36,42 @@ export async function launch(
   place: Place,
   options: LaunchOptions,
 ): Promise<readonly ServerProcess[]> {
+  const deadline = performance.now() + 20_000
+  for (;;) {
+    try {
+      return await launchOnce(kind, place, options)
+    } catch (error) {
+      const passes = kind.passing?.test((error as Error).message) ?? false
+      if (!passes || performance.now() > deadline) throw error
+      await sleep(250)
+    }
+  }
+}
+
+async function launchOnce(
+  kind: ServerKind,
+  place: Place,
+  { leashed, began, patience = 120_000 }: LaunchOptions,
+): Promise<readonly ServerProcess[]> {
+  const log = join(place.folder, logFile)
+  const printedBefore = statSync(log, { throwIfNoEntry: false })?.size ?? 0
   const running: ServerProcess[] = []
-  const patience = options.patience ?? 120_000
-  const url = kind.url(place)
-  await kind.prepare(place)
   try {
+    await kind.prepare(place)
     for (const command of await kind.commands(place)) {
-      const begun = await begin(command, place.folder, options.leashed)
+      const begun = await begin(command, place.folder, leashed)
       running.push(begun)
-      options.began?.([...running])
-      const answers = command.role === 'server' ? () => kind.answers(url) : command.answers?.bind(command)
+      began?.([...running])
+      const answers = command.role === 'server' ? () => kind.answers(kind.url(place)) : command.answers?.bind(command)
       if (answers !== undefined) await untilReady(begun, answers, patience)
     }
     return running
   } catch (error) {
     await stop(kind, running)
-    throw new LaunchError(`${kind.name} did not start: ${(error as Error).message}\n${tailOf(place.folder)}`)
+    const printed = printedSince(log, printedBefore)
+    throw new LaunchError(`${kind.name} did not start: ${(error as Error).message}\n${lastLines(printed, 12)}`.trim(), {
+      cause: error,
+    })
   }
 }
 
@@ -179,9 +199,9 @@ function killAtExit(child: ChildProcess): void {
   child.once('exit', () => process.removeListener('exit', kill))
 }
 
-function tailOf(folder: string): string {
+function printedSince(log: string, size: number): string {
   try {
-    return lastLines(readFileSync(join(folder, logFile), 'utf8'), 12)
+    return readFileSync(log).subarray(size).toString()
   } catch {
     return ''
   }

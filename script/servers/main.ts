@@ -1,7 +1,7 @@
 /** `script/brokers`: real servers for tests. */
 import { parseArgs } from 'node:util'
 import { Brokers, type Status } from './brokers.ts'
-import { brokersFolder } from './folder.ts'
+import { brokersFolder, cacheFolder } from './folder.ts'
 import { kinds } from './kinds.ts'
 import { type ServerKind, type ServerName, serverNames } from './server.ts'
 
@@ -55,7 +55,7 @@ function lineOf({ name, state, source, pid, url }: Status): string {
 
 const { values: options, positionals } = parse()
 const [command, ...names] = positionals
-const brokers = new Brokers({ folder: brokersFolder(), env: process.env, say })
+const brokers = new Brokers({ folder: brokersFolder(), cache: cacheFolder(), env: process.env, say })
 
 async function main(): Promise<void> {
   if (options.help === true) {

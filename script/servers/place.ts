@@ -2,8 +2,9 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { withLock } from './lock.ts'
 import { freePort, isFree } from './ports.ts'
-import type { Place, Programs, ServerKind } from './server.ts'
+import type { Place, Programs, Say, ServerKind } from './server.ts'
 
 export type Ports = Readonly<Record<string, number>>
 
@@ -16,11 +17,16 @@ export interface PlaceOptions {
   readonly wanted?: Ports
 }
 
+/** Its programs, installed one at a time: also when several test files want them at once. */
+export async function programsOf(kind: ServerKind, cache: string, say: Say): Promise<Programs> {
+  return await withLock(cache, () => kind.install(cache, say))
+}
+
 export async function placeOf(kind: ServerKind, options: PlaceOptions): Promise<Place> {
   const folder = resolve(options.folder)
-  await mkdir(folder, { recursive: true })
   const ports = await portsOf(kind, options.wanted ?? {})
-  return { folder, ports, secret: await secretOf(folder), durable: options.durable, programs: options.programs }
+  const secret = await secretOf(folder)
+  return { folder, ports, secret, durable: options.durable, programs: options.programs }
 }
 
 export async function portsOf(kind: ServerKind, wanted: Ports): Promise<Ports> {
@@ -33,8 +39,9 @@ export async function portsOf(kind: ServerKind, wanted: Ports): Promise<Ports> {
   return ports
 }
 
-/** Drawn once: what initialised the data with it finds it again. */
+/** Drawn once for each folder, which is made if it is missing: what initialised the data with it finds it again. */
 export async function secretOf(folder: string): Promise<string> {
+  await mkdir(folder, { recursive: true })
   const file = join(folder, 'secret')
   try {
     const secret = await readFile(file, 'utf8')

@@ -19,6 +19,8 @@ export const postgres: ServerKind = {
   ports: ['main'],
   // "Fast": SIGTERM would wait for every client to leave.
   stopSignal: 'SIGINT',
+  // After a kill -9 of its first process the others need a moment to notice.
+  passing: /pre-existing shared memory block/,
 
   async install(_cache, say) {
     if ((await findServer()) === undefined) await installPackages(['postgresql'], say)

@@ -48,7 +48,7 @@ export function ask({ url, defaultPort, bytes, isAnswer, timeout = 2000 }: Quest
 
 /** The first address of a URL. Not `URL`: Kafka's and NATS' name several hosts. */
 export function addressOf(url: string, defaultPort: number): { scheme: string; host: string; port: number } {
-  const found = /^([a-z][a-z0-9+.-]*):\/\/(?:[^@/]*@)?(\[[^\]]+\]|[^:/?#,]+)(?::(\d+))?/i.exec(url)
+  const found = /^([a-z][a-z0-9+.-]*):\/\/(?:[^@/]*@)?(\[[^\]]+\]|[^:/?#,]+)(?::(\d+))?(?=[,/?#]|$)/i.exec(url)
   if (found === null) throw new Error(`${withoutPassword(url)} is not a URL with a host`)
   const [, scheme = '', host = '', port] = found
   return {

@@ -1,8 +1,9 @@
 /** What was started and by whom: one file in the server's folder. */
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ServerProcess } from './launch.ts'
 import type { Ports } from './place.ts'
+import { ServerError } from './server.ts'
 
 export interface ServerRecord {
   readonly source: 'docker' | 'native'
@@ -13,26 +14,34 @@ export interface ServerRecord {
   readonly processes: readonly ServerProcess[]
 }
 
-export async function readRecord(folder: string): Promise<ServerRecord | undefined> {
+export function readRecord(folder: string): ServerRecord | undefined {
   try {
-    return JSON.parse(await readFile(fileIn(folder), 'utf8')) as ServerRecord
+    return JSON.parse(readFileSync(fileIn(folder), 'utf8')) as ServerRecord
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw new Error(`${fileIn(folder)} cannot be read: ${(error as Error).message}`, { cause: error })
+    throw new ServerError(
+      `${fileIn(folder)} cannot be read, so what it recorded is not known: ${(error as Error).message}`,
+      {
+        cause: error,
+      },
+    )
   }
 }
 
-/** A reader sees the record before or this one, never half of it. */
-export async function writeRecord(folder: string, record: ServerRecord): Promise<void> {
-  await mkdir(folder, { recursive: true })
+/**
+ * Written when this returns, so that a process that was started is known from then on, whatever becomes of us. A reader
+ * sees the record before or this one, never half of it.
+ */
+export function writeRecord(folder: string, record: ServerRecord): void {
+  mkdirSync(folder, { recursive: true })
   const half = `${fileIn(folder)}.half`
   // Its URL has a password.
-  await writeFile(half, JSON.stringify(record, undefined, 2), { mode: 0o600 })
-  await rename(half, fileIn(folder))
+  writeFileSync(half, JSON.stringify(record, undefined, 2), { mode: 0o600 })
+  renameSync(half, fileIn(folder))
 }
 
-export async function removeRecord(folder: string): Promise<void> {
-  await rm(fileIn(folder), { force: true })
+export function removeRecord(folder: string): void {
+  rmSync(fileIn(folder), { force: true })
 }
 
 function fileIn(folder: string): string {

@@ -61,6 +61,9 @@ export interface ServerKind {
   /** Asks it to end in order. */
   readonly stopSignal: 'SIGTERM' | 'SIGINT'
 
+  /** What it prints when it ends for a reason that passes by itself: it is started again then, for a while. */
+  readonly passing?: RegExp
+
   /**
    * Finds its programs, and gets them where they are missing and this machine allows it.
    * @param cache folder for downloads, kept from one time to the next

@@ -5,8 +5,7 @@ import { cacheFolder } from './folder.ts'
 import { kill } from './identity.ts'
 import { kinds } from './kinds.ts'
 import { launch, LaunchError, serverOf, type ServerProcess, stop } from './launch.ts'
-import { withLock } from './lock.ts'
-import { placeOf } from './place.ts'
+import { placeOf, programsOf } from './place.ts'
 import { isFree } from './ports.ts'
 import type { Place, ServerKind, ServerName } from './server.ts'
 
@@ -21,7 +20,7 @@ export interface StartOptions {
   readonly durable?: boolean
 }
 
-/** A server that ends with this process at the latest, also if this process is killed. */
+/** A server that ends with this process at the latest; on Linux also if this process is killed. */
 export interface OwnServer {
   readonly name: string
   /** The same after a restart. */
@@ -47,8 +46,7 @@ export async function startServer(name: ServerName, options: StartOptions): Prom
 
 export async function startServerOf(kind: ServerKind, options: StartOptions): Promise<OwnServer> {
   const { dataDir, port, durable = false } = options
-  // Two test files at once must not install the same thing.
-  const programs = await withLock(cacheFolder(), () => kind.install(cacheFolder(), () => undefined))
+  const programs = await programsOf(kind, cacheFolder(), () => undefined)
   const draw = (): Promise<Place> =>
     placeOf(kind, {
       folder: resolve(dataDir),
