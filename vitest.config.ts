@@ -9,7 +9,8 @@ export default defineConfig({
       'examples/**/*.test.ts',
       'bench/**/*.test.ts',
     ],
-    exclude: ['**/node_modules/**', '**/dist/**', '**/.tmp/**'],
+    // `*.servers.test.ts` needs real servers: npm run test:servers.
+    exclude: ['**/node_modules/**', '**/dist/**', '**/.tmp/**', '**/*.servers.test.ts'],
     // Each file in a process of its own: tests start and kill processes, and a leak must not reach the next file.
     pool: 'forks',
     // Tests that start several processes would starve each other on a small machine.
