@@ -2,6 +2,7 @@ import type { Delivery, Verdict } from '../broker/index.ts'
 import type { Priority } from '../message/message.ts'
 import type { Clock } from './clock.ts'
 import { Fifo } from '../broker/fifo.ts'
+import { Keys, type Line } from './keys.ts'
 
 const LANES = ['low', 'normal', 'high', 'critical'] as const satisfies readonly Priority[]
 
@@ -10,6 +11,8 @@ const RELEASE: Verdict = { release: true }
 /** A delivery that waits for its turn. */
 interface Waiting {
   readonly delivery: Delivery
+  /** Of its key, if it has one. */
+  readonly line: Line<Waiting> | undefined
   readonly since: number
   readonly settle: (verdict: Verdict) => void
 }
@@ -29,8 +32,7 @@ export class Lines {
   waiting = 0
 
   private readonly lanes = LANES.map(() => new Fifo<Waiting>())
-  /** Keys that are running or in a lane, with those queued behind (undefined: none). */
-  private readonly keys = new Map<string, Fifo<Waiting> | undefined>()
+  private readonly keys = new Keys<Waiting>()
   private readonly concurrency: number
   private readonly ageing: number
   private readonly clock: Clock
@@ -58,16 +60,12 @@ export class Lines {
   /** Takes a delivery: runs it at once where it may, else when its turn comes. */
   push(delivery: Delivery): Verdict | Promise<Verdict> {
     if (this.closed) return RELEASE
-    const key = delivery.message.key
-    if (
-      this.held ||
-      this.running >= this.concurrency ||
-      this.waiting > 0 ||
-      (key !== undefined && this.keys.has(key))
-    ) {
-      return this.enqueue(delivery, key)
+    const { key } = delivery.message
+    const line = key === undefined ? undefined : this.keys.line(key)
+    if (this.held || this.running >= this.concurrency || this.waiting > 0 || line?.busy === true) {
+      return this.enqueue(delivery, line)
     }
-    return this.begin(delivery, key)
+    return this.begin(delivery, line)
   }
 
   pause(): void {
@@ -82,8 +80,7 @@ export class Lines {
   /** Begins nothing more and releases all that waits. What runs goes on. */
   close(): void {
     this.closed = true
-    const waiting = [...this.lanes, ...[...this.keys.values()].filter((line) => line !== undefined)]
-    for (const queue of waiting) {
+    for (const queue of [...this.lanes, ...this.keys.behind()]) {
       for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
         this.waiting--
         item.settle(RELEASE)
@@ -91,60 +88,55 @@ export class Lines {
     }
   }
 
-  private enqueue(delivery: Delivery, key: string | undefined): Promise<Verdict> {
+  private enqueue(delivery: Delivery, line: Line<Waiting> | undefined): Promise<Verdict> {
     return new Promise((settle) => {
       this.waiting++
-      const item: Waiting = { delivery, since: this.clock.now(), settle }
-      if (key === undefined || !this.keys.has(key)) {
-        if (key !== undefined) this.keys.set(key, undefined)
-        this.laneOf(delivery).push(item)
-        this.pump()
+      const item: Waiting = { delivery, line, since: this.clock.now(), settle }
+      if (line?.busy === true) {
+        line.behind ??= new Fifo()
+        line.behind.push(item)
         return
       }
-      let line = this.keys.get(key)
-      if (line === undefined) this.keys.set(key, (line = new Fifo()))
-      line.push(item)
+      if (line !== undefined) line.busy = true
+      this.laneOf(delivery).push(item)
+      this.pump()
     })
   }
 
-  private begin(delivery: Delivery, key: string | undefined): Verdict | Promise<Verdict> {
-    const verdict = this.start(delivery, key)
+  private begin(delivery: Delivery, line: Line<Waiting> | undefined): Verdict | Promise<Verdict> {
+    if (line !== undefined) line.busy = true
+    this.running++
+    const verdict = this.run(delivery)
     if (!(verdict instanceof Promise)) {
-      this.end(key)
+      this.end(line)
       return verdict
     }
     return verdict.then((settled) => {
-      this.end(key)
+      this.end(line)
       return settled
     })
   }
 
   /** The same for one that has waited: its promise is settled with the verdict itself, which is cheaper than with a promise of it. */
-  private beginWaiting({ delivery, settle }: Waiting): void {
-    const { key } = delivery.message
-    const verdict = this.start(delivery, key)
+  private beginWaiting({ delivery, line, settle }: Waiting): void {
+    this.running++
+    const verdict = this.run(delivery)
     if (!(verdict instanceof Promise)) {
-      this.end(key)
+      this.end(line)
       settle(verdict)
       return
     }
     void verdict.then((settled) => {
-      this.end(key)
+      this.end(line)
       settle(settled)
     })
   }
 
-  private start(delivery: Delivery, key: string | undefined): Verdict | Promise<Verdict> {
-    this.running++
-    if (key !== undefined && !this.keys.has(key)) this.keys.set(key, undefined)
-    return this.run(delivery)
-  }
-
-  private end(key: string | undefined): void {
+  private end(line: Line<Waiting> | undefined): void {
     this.running--
-    if (key !== undefined) {
-      const next = this.keys.get(key)?.shift()
-      if (next === undefined) this.keys.delete(key)
+    if (line !== undefined) {
+      const next = line.behind?.shift()
+      if (next === undefined) line.busy = false
       else this.laneOf(next.delivery).push(next)
     }
     if (this.waiting > 0) this.pump()
