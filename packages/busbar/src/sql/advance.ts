@@ -1,12 +1,12 @@
 import type { SqlContext } from './context.ts'
 import { HandedOut } from './delivery.ts'
 import type { Position } from './dialect.ts'
-import type { Row, Statements } from './executor.ts'
+import type { Statements, Values } from './executor.ts'
 import { holds, storeCursor } from './leases.ts'
 import type { OpenItem } from './open-list.ts'
 import type { OwnedPartition } from './partition.ts'
-import { messageOf } from './rows.ts'
-import { advanceLane, countAttempts, due, markHanded, nextDue, setAside } from './set-aside.ts'
+import { bodySize, messageAt } from './rows.ts'
+import { advanceLane, asideOf, asideSize, countAttempts, due, markHanded, nextDue, setAside } from './set-aside.ts'
 
 /** What may still be taken in one fetch, over all partitions. Counted down. */
 export interface Budget {
@@ -97,12 +97,12 @@ class Step {
     const { partition, now } = this
     const { budget } = this.options
     if (partition.nextDue <= now && this.room > 0 && (await this.fence())) {
-      const rows = await due(this.sql, partition, 'due', now, this.room, this.enough)
+      const rows = await due(this.sql, partition, 'due', now, this.room, this.enoughAside)
       for (const row of rows) await this.takeAside(row, 1)
       this.nextDue = await nextDue(this.sql, partition, 'due')
     }
     if (partition.nextSuspect <= now && this.room > 0 && budget.suspects > 0 && (await this.fence())) {
-      const rows = await due(this.sql, partition, 'suspect', now, 1, this.enough)
+      const rows = await due(this.sql, partition, 'suspect', now, 1, this.enoughAside)
       for (const row of rows) await this.takeAside(row, 2)
       budget.suspects -= rows.length
       this.nextSuspect = await nextDue(this.sql, partition, 'suspect')
@@ -120,9 +120,9 @@ class Step {
     const wanted = first.suspect ? 1 : Math.min(this.room, end < 0 ? this.backlog.length : end)
     const items = this.backlog.slice(0, wanted)
     const list = this.context.dialect.listOf(items.map((item) => item.position))
-    const rows = await this.sql.all(this.context.dialect.readAt, [list], this.enough)
-    const found = new Map(rows.map((row) => [String(row['position']), row]))
-    const last = String(rows.at(-1)?.['position'])
+    const rows = await this.sql.values(this.context.dialect.readAt, [list], this.enough)
+    const found = new Map(rows.map((row) => [String(row[0]), row]))
+    const last = String(rows.at(-1)?.[0])
     let taken = 0
     for (const item of items) {
       const row = found.get(String(item.position))
@@ -142,13 +142,13 @@ class Step {
     const limit = this.room
     // Lowered before the read: what is published from here on raises it again.
     this.partition.more = false
-    const rows = await this.sql.all(
+    const rows = await this.sql.values(
       this.context.dialect.readAfter,
       [topic.id, partition, this.position, limit],
       this.enough,
     )
     for (const row of rows) await this.takeInLine(row, undefined)
-    this.position = rows.at(-1)?.['position'] ?? this.position
+    this.position = rows.at(-1)?.[0] ?? this.position
     this.more = rows.length >= limit || this.options.budget.bytes <= 0
   }
 
@@ -188,11 +188,12 @@ class Step {
     }
   }
 
-  private async takeInLine(row: Row, item: OpenItem | undefined): Promise<void> {
+  private async takeInLine(row: Values, item: OpenItem | undefined): Promise<void> {
     const { partition } = this
-    const message = messageOf(row)
+    const [position = null] = row
+    const message = messageAt(row, 1)
     const delivery = new HandedOut(partition, message, partition.topic.name, {
-      position: row['position'] as Position,
+      position,
       attempts: item?.attempts ?? 0,
       crashes: item?.crashes ?? 0,
       suspect: item?.suspect ?? false,
@@ -220,23 +221,11 @@ class Step {
     return setAside(this.sql, parked(this.partition, delivery, this.now))
   }
 
-  private async takeAside(row: Row, handed: 1 | 2): Promise<void> {
+  private async takeAside(row: Values, handed: 1 | 2): Promise<void> {
     const { partition } = this
-    const entry = Number(row['entry'])
-    await markHanded(this.sql, entry, handed)
-    this.aside.push(
-      new HandedOut(partition, messageOf(row), partition.topic.name, {
-        position: row['origin'] as Position,
-        entry,
-        place: row['place'] as string,
-        lane: (row['lane'] as string | null) ?? undefined,
-        attempts: Number(row['attempts']),
-        redeliveries: Number(row['redeliveries']),
-        crashes: Number(row['crashes']),
-        firstFailedAt: row['first_failed_at'] === null ? undefined : Number(row['first_failed_at']),
-        suspect: handed === 2,
-      }),
-    )
+    const { message, ...from } = asideOf(row)
+    await markHanded(this.sql, from.entry, handed)
+    this.aside.push(new HandedOut(partition, message, partition.topic.name, { ...from, suspect: handed === 2 }))
     this.room--
   }
 
@@ -249,10 +238,13 @@ class Step {
     return this.fenced
   }
 
+  private readonly enough = (row: Values): boolean => this.spend(bodySize(row, 1))
+
+  private readonly enoughAside = (row: Values): boolean => this.spend(asideSize(row))
+
   /** Bounds the memory of one fetch, whatever the size of the messages. */
-  private readonly enough = (row: Row): boolean => {
-    const body = row['body'] as string | Uint8Array
-    this.options.budget.bytes -= body.length
+  private spend(bytes: number): boolean {
+    this.options.budget.bytes -= bytes
     return this.options.budget.bytes <= 0
   }
 }

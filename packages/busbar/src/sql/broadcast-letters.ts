@@ -1,7 +1,7 @@
 import type { Failure } from '../broker/index.ts'
 import type { SqlContext } from './context.ts'
 import type { HandedOut } from './delivery.ts'
-import type { Row } from './executor.ts'
+import type { Values } from './executor.ts'
 import { asideColumns, putDead } from './set-aside.ts'
 import type { Topic } from './topics.ts'
 
@@ -41,7 +41,7 @@ export async function takeRedriven(
   group: string,
   topic: Topic,
   limit: number,
-): Promise<readonly Row[]> {
+): Promise<readonly Values[]> {
   const { executor } = context
   const select = (columns: string): string =>
     `SELECT ${columns} FROM busbar_set_aside WHERE grp = ? AND topic = ? AND partition = ? AND state = 'due' LIMIT ?`
@@ -49,10 +49,10 @@ export async function takeRedriven(
   // Looked at often and there is hardly ever one: only then the lock for writing is taken.
   if ((await executor.all(select('entry'), [...here, 1])).length === 0) return []
   return executor.write(async (sql) => {
-    const rows = await sql.all(select(asideColumns), [...here, limit])
+    const rows = await sql.values(select(asideColumns), [...here, limit])
     await sql.runMany(
       'DELETE FROM busbar_set_aside WHERE entry = ?',
-      rows.map((row) => [row['entry'] ?? null]),
+      rows.map((row) => [row[0] ?? null]),
     )
     return rows
   })

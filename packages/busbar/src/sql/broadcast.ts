@@ -12,10 +12,11 @@ import { putBroadcastLetter, takeRedriven } from './broadcast-letters.ts'
 import type { SqlContext } from './context.ts'
 import { type DeliveryOwner, HandedOut } from './delivery.ts'
 import type { Position } from './dialect.ts'
-import type { Row } from './executor.ts'
+import type { Values } from './executor.ts'
 import { Lock } from './lock.ts'
 import { Quiet } from './quiet.ts'
-import { messageOf } from './rows.ts'
+import { bodySize, messageAt } from './rows.ts'
+import { asideOf } from './set-aside.ts'
 import type { Topic } from './topics.ts'
 
 /** Bytes of bodies read in one fetch, about. */
@@ -182,16 +183,16 @@ export class BroadcastMember implements BrokerSubscription {
     const { topic, partition, position } = reader
     const limit = this.room
     let bytes = FETCH_BYTES
-    const enough = (row: Row): boolean => (bytes -= (row['body'] as string | Uint8Array).length) <= 0
-    const rows = await this.context.executor.all(
+    const enough = (row: Values): boolean => (bytes -= bodySize(row, 1)) <= 0
+    const rows = await this.context.executor.values(
       this.context.dialect.readAfter,
       [topic.id, partition, position, limit],
       enough,
     )
-    reader.position = rows.at(-1)?.['position'] ?? position
+    reader.position = rows.at(-1)?.[0] ?? position
     reader.more = rows.length >= limit || bytes <= 0
     for (const row of rows) {
-      this.handOut(new HandedOut(reader, messageOf(row), topic.name, { position: row['position'] as Position }))
+      this.handOut(new HandedOut(reader, messageAt(row, 1), topic.name, { position: row[0] ?? null }))
     }
     if (reader.more && this.room > 0) this.wake()
   }
@@ -212,8 +213,8 @@ export class BroadcastMember implements BrokerSubscription {
       const { room } = this
       const rows = room > 0 ? await takeRedriven(this.context, this.group, topic, room) : []
       for (const row of rows) {
-        const from = { position: null, place: row['place'] as string }
-        if (reader !== undefined) this.handOut(new HandedOut(reader, messageOf(row), topic.name, from))
+        const { message, place } = asideOf(row)
+        if (reader !== undefined) this.handOut(new HandedOut(reader, message, topic.name, { position: null, place }))
       }
       // There may be more of them, or there was no room: looked at again when there is.
       if (rows.length > 0 || room <= 0) this.lookAgain = true

@@ -1,5 +1,4 @@
 import type { SqlContext } from './context.ts'
-import type { SqlValue } from './executor.ts'
 import { APPEND } from './log.ts'
 import { MESSAGE_COLUMNS, messageColumns, placeholders } from './rows.ts'
 
@@ -40,23 +39,22 @@ export class Delayed {
     const { executor } = this.context
     while (this.next <= this.context.now()) {
       const moved = await executor.write(async (sql) => {
-        const rows = await sql.all(
+        const rows = await sql.values(
           `SELECT seq, topic, partition, ${messageColumns} FROM busbar_delayed WHERE due_at <= ? ORDER BY due_at, seq LIMIT ?`,
           [this.context.now(), AT_ONCE],
         )
         if (rows.length === 0) return rows
-        const columns = ['topic', 'partition', ...MESSAGE_COLUMNS]
         await sql.runMany(
           APPEND,
-          rows.map((row) => columns.map((column) => row[column] as SqlValue)),
+          rows.map((row) => row.slice(1)),
         )
         await sql.runMany(
           'DELETE FROM busbar_delayed WHERE seq = ?',
-          rows.map((row) => [row['seq'] as SqlValue]),
+          rows.map((row) => row.slice(0, 1)),
         )
         return rows
       })
-      for (const row of moved) this.context.topicGrew(Number(row['topic']), Number(row['partition']))
+      for (const [, topic, partition] of moved) this.context.topicGrew(Number(topic), Number(partition))
       await this.refresh()
     }
   }

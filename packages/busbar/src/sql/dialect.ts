@@ -20,10 +20,10 @@ export interface Dialect {
   readonly head: string
   /**
    * Reads the messages of a partition after a position, in order, and none that could be preceded by one that is not yet
-   * visible. Parameters: topic, partition, position, limit.
+   * visible. Parameters: topic, partition, position, limit. Columns: the position, then those of the message.
    */
   readonly readAfter: string
-  /** Reads the messages at the positions of a list, in order. Parameter: what `listOf` makes of them. */
+  /** Reads the messages at the positions of a list, in order. Parameter: what `listOf` makes of them. Columns: the same. */
   readonly readAt: string
   listOf(positions: readonly Position[]): SqlValue
   isBefore(a: Position, b: Position): boolean

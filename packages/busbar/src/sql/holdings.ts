@@ -97,7 +97,7 @@ export class Holdings {
   }
 
   lose(partition: OwnedPartition): void {
-    this.partitions.delete(partition.name)
+    if (this.partitions.get(partition.name) === partition) this.partitions.delete(partition.name)
     this.host.window.lose(partition)
   }
 

@@ -32,9 +32,9 @@ export class OwnedPartition implements LeaseName, DeliveryOwner {
   position: Position
   /** Taken over and not read again yet, in order: they come before the log goes on. */
   backlog: OpenItem[]
-  /** Handed out from the log, in order, until that they are settled is stored. */
-  line: HandedOut[] = []
-  /** Handed out from those set aside. */
+  /** From the log and not settled, in order. */
+  readonly line: HandedOut[] = []
+  /** From those set aside, and not settled. */
   readonly aside = new Set<HandedOut>()
   /** Verdicts to be stored. */
   toStore: ToStore[] = []
@@ -101,7 +101,7 @@ export class OwnedPartition implements LeaseName, DeliveryOwner {
     const { fresh = [], backlog = this.backlog, without } = change
     const items: OpenItem[] = []
     for (const delivery of this.line) {
-      if (delivery.state === 'done' || without?.has(delivery) === true) continue
+      if (without?.has(delivery) === true) continue
       items.push(openItem(delivery, isUnsettled(delivery)))
     }
     for (const delivery of fresh) items.push(openItem(delivery, true))
@@ -125,9 +125,16 @@ export class OwnedPartition implements LeaseName, DeliveryOwner {
     return false
   }
 
-  /** Forgets what is settled and stored. */
-  sweep(): void {
-    this.line = this.line.filter((delivery) => delivery.state !== 'done')
+  /** It is settled, or not ours any more. */
+  forget(delivery: HandedOut): void {
+    if (delivery.entry !== undefined) {
+      this.aside.delete(delivery)
+      return
+    }
+    // Mostly the first, or close to it.
+    const index = this.line.indexOf(delivery)
+    if (index === 0) this.line.shift()
+    else if (index > 0) this.line.splice(index, 1)
   }
 
   /** It is not ours any more: whoever still works on something of it is told. */

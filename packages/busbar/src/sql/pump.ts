@@ -121,7 +121,7 @@ export class Pump {
       if (batch.length === 1 || partition.lost) continue
       // One that cannot be stored must not keep the others.
       partition.toStore = partition.toStore.filter((one) => !batch.includes(one))
-      for (const one of batch) await this.storeBatch(partition, [one])
+      for (const one of batch) if (!partition.lost) await this.storeBatch(partition, [one])
     }
   }
 
@@ -130,17 +130,13 @@ export class Pump {
     const expires = Date.now() + context.lease
     try {
       const stored = await context.executor.write((sql) => store(sql, context, partition, batch, expires))
-      for (const { delivery } of batch) {
-        partition.aside.delete(delivery)
-        window.finish(delivery)
-      }
       if (stored.lost) {
         this.host.lost(partition)
         return true
       }
+      for (const { delivery } of batch) window.finish(partition, delivery)
       partition.storeFailures = 0
       partition.resolveStored(stored.waiters)
-      partition.sweep()
       for (const lane of stored.unblocked) partition.blocked.delete(lane)
       window.block(partition, stored.blocked)
       // What was stored may be due at once: looked up with the next fetch.

@@ -1,7 +1,7 @@
 import type { EncodedMessage, Metadata, MessageKind, Priority } from '../message/message.ts'
 import { Snapshot } from '../message/message.ts'
 import { BrokerError } from '../broker/index.ts'
-import type { Row, SqlValue } from './executor.ts'
+import type { Row, SqlValue, Values } from './executor.ts'
 
 /** Columns of a message, in every table that holds one. They are the CloudEvents attributes, one column each. */
 export const MESSAGE_COLUMNS = [
@@ -19,6 +19,8 @@ export const MESSAGE_COLUMNS = [
   'metadata',
   'body',
 ] as const
+
+const BODY = MESSAGE_COLUMNS.length - 1
 
 export const messageColumns = MESSAGE_COLUMNS.join(', ')
 
@@ -52,24 +54,38 @@ export function messageValues(message: EncodedMessage, ...first: SqlValue[]): Sq
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] }
 
-export function messageOf(row: Row): EncodedMessage {
+/** The message whose `MESSAGE_COLUMNS` begin at `from` in the row. */
+export function messageAt(row: Values, from: number): EncodedMessage {
   const message: Writable<EncodedMessage> = {
-    id: row['id'] as string,
-    type: row['type'] as string,
-    kind: row['kind'] as MessageKind,
-    source: row['source'] as string,
-    time: new Date(Number(row['time'])),
-    version: Number(row['version']),
-    metadata: JSON.parse(row['metadata'] as string) as Metadata,
-    contentType: row['content_type'] as string,
-    body: row['body'] as string | Uint8Array,
+    id: row[from] as string,
+    type: row[from + 1] as string,
+    kind: row[from + 2] as MessageKind,
+    source: row[from + 3] as string,
+    time: new Date(Number(row[from + 6])),
+    version: Number(row[from + 7]),
+    metadata: JSON.parse(row[from + 11] as string) as Metadata,
+    contentType: row[from + 10] as string,
+    body: row[from + BODY] as string | Uint8Array,
   }
   // An attribute that was absent stays absent, so that what comes back equals what was published.
-  if (row['subject'] !== null) message.subject = row['subject'] as string
-  if (row['key'] !== null) message.key = row['key'] as string
-  if (row['revision'] !== null) message.revision = Number(row['revision'])
-  if (row['priority'] !== null) message.priority = row['priority'] as Priority
+  if (row[from + 4] !== null) message.subject = row[from + 4] as string
+  if (row[from + 5] !== null) message.key = row[from + 5] as string
+  if (row[from + 8] !== null) message.revision = Number(row[from + 8])
+  if (row[from + 9] !== null) message.priority = row[from + 9] as Priority
   return message
+}
+
+/** The same of a row with names. */
+export function messageOf(row: Row): EncodedMessage {
+  return messageAt(
+    MESSAGE_COLUMNS.map((column) => row[column] ?? null),
+    0,
+  )
+}
+
+/** Size of the body, in bytes or UTF-16 units: enough to bound memory. */
+export function bodySize(row: Values, from: number): number {
+  return (row[from + BODY] as string | Uint8Array).length
 }
 
 /** Bytes of text or bytes. */

@@ -1,9 +1,9 @@
 import type { Failure } from '../broker/index.ts'
 import type { EncodedMessage } from '../message/message.ts'
 import type { Position } from './dialect.ts'
-import type { Row, SqlValue, Statements } from './executor.ts'
+import type { SqlValue, Statements, Values } from './executor.ts'
 import type { LeaseName } from './leases.ts'
-import { MESSAGE_COLUMNS, messageColumns, messageValues, placeholders } from './rows.ts'
+import { bodySize, MESSAGE_COLUMNS, messageAt, messageColumns, messageValues, placeholders } from './rows.ts'
 
 /**
  * Messages that left the line of one group, whole. States:
@@ -61,8 +61,39 @@ const INSERT =
   `INSERT INTO busbar_set_aside (${COLUMNS.join(', ')}, ${messageColumns}) ` +
   `VALUES (${placeholders(COLUMNS.length + MESSAGE_COLUMNS.length)})`
 
-/** What `handOut` gives. */
-export const asideColumns = `entry, origin, place, lane, attempts, redeliveries, crashes, first_failed_at, ${messageColumns}`
+const HANDED = ['entry', 'origin', 'place', 'lane', 'attempts', 'redeliveries', 'crashes', 'first_failed_at']
+
+/** What has to be known to hand out, with the message behind it. */
+export const asideColumns = `${HANDED.join(', ')}, ${messageColumns}`
+
+/** A message set aside, to be handed out again. */
+export interface Aside {
+  readonly message: EncodedMessage
+  readonly entry: number
+  readonly position: Position
+  readonly place: string
+  readonly lane: string | undefined
+  readonly attempts: number
+  readonly redeliveries: number
+  readonly crashes: number
+  readonly firstFailedAt: number | undefined
+}
+
+/** From a row of `asideColumns`. */
+export function asideOf(row: Values): Aside {
+  const [entry, position = null, place, lane, attempts, redeliveries, crashes, firstFailedAt] = row
+  return {
+    message: messageAt(row, HANDED.length),
+    entry: Number(entry),
+    position,
+    place: place as string,
+    lane: (lane as string | null) ?? undefined,
+    attempts: Number(attempts),
+    redeliveries: Number(redeliveries),
+    crashes: Number(crashes),
+    firstFailedAt: firstFailedAt === null ? undefined : Number(firstFailedAt),
+  }
+}
 
 export async function setAside(sql: Statements, one: SetAside): Promise<void> {
   const { failure } = one
@@ -112,9 +143,9 @@ export function due(
   state: 'due' | 'suspect',
   now: number,
   limit: number,
-  enough: (row: Row) => boolean,
-): Promise<Row[]> {
-  return sql.all(
+  enough: (row: Values) => boolean,
+): Promise<Values[]> {
+  return sql.values(
     `SELECT ${asideColumns} FROM busbar_set_aside
      WHERE grp = ? AND topic = ? AND partition = ? AND state = ? AND handed = 0 AND due_at <= ? ORDER BY due_at, entry LIMIT ?`,
     [...here(lease), state, now, limit],
@@ -201,4 +232,9 @@ export async function blockedLanes(sql: Statements, lease: LeaseName): Promise<s
     here(lease),
   )
   return rows.map((row) => row['lane'] as string)
+}
+
+/** Size of the body of a row of `asideColumns`. */
+export function asideSize(row: Values): number {
+  return bodySize(row, HANDED.length)
 }

@@ -70,7 +70,6 @@ export class Window {
     partition.nextDue = step.nextDue
     partition.nextSuspect = step.nextSuspect
     for (const lane of step.unblocked) partition.blocked.delete(lane)
-    partition.sweep()
     partition.line.push(...step.fresh)
     for (const delivery of step.aside) partition.aside.add(delivery)
     this.used += step.fresh.length + step.aside.length
@@ -94,16 +93,18 @@ export class Window {
   }
 
   /** It is settled, or not ours any more: its place is free. */
-  finish(delivery: HandedOut): void {
+  finish(partition: OwnedPartition, delivery: HandedOut): void {
     if (delivery.state === 'done') return
     delivery.state = 'done'
+    partition.forget(delivery)
     this.used--
   }
 
   /** The partition is not ours any more. What is still out keeps its place until its verdict comes. */
   lose(partition: OwnedPartition): void {
     partition.lose()
-    for (const delivery of partition.all()) if (delivery.state !== 'out') this.finish(delivery)
+    const idle = [...partition.all()].filter((delivery) => delivery.state !== 'out')
+    for (const delivery of idle) this.finish(partition, delivery)
   }
 
   /** Something of these keys is set aside now: what waited for its turn is parked behind it. */
@@ -119,7 +120,7 @@ export class Window {
   private settle(partition: OwnedPartition, delivery: HandedOut, verdict: Verdict): void {
     if (delivery.state !== 'out') return
     if (delivery.suspect) this.suspectsOut.delete(delivery)
-    if (partition.lost) this.finish(delivery)
+    if (partition.lost) this.finish(partition, delivery)
     else if ('ack' in verdict) this.acked(partition, delivery)
     else if ('release' in verdict) this.released(partition, delivery)
     else if ('redeliver' in verdict)
@@ -130,7 +131,7 @@ export class Window {
 
   private acked(partition: OwnedPartition, delivery: HandedOut): void {
     if (delivery.entry !== undefined) return this.keep(partition, delivery, { what: 'ack' })
-    this.finish(delivery)
+    this.finish(partition, delivery)
     partition.dirty = true
     if (this.parks && delivery.lane !== undefined) this.nextInLane(partition, delivery.lane)
   }

@@ -24,6 +24,8 @@ test('a new group begins at the end or at the beginning, once; afterwards where 
   await broker.publish(numbered(2, 2))
   const again = await collect(broker, { group: 'latest', from: 'latest' })
   await eventually(() => again.deliveries.length === 2, 'what came while the group was away')
+  await eventually(() => earliest.deliveries.length === 10, 'the other group')
+  expect(latest.deliveries.length).toBe(3)
 })
 
 test('what a message is made of comes back as it was: absent stays absent, bytes stay bytes', async () => {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { WorkerProcess } from './fixtures/processes.ts'
-import { collect, eventually, numbered, outgoing, scratchFile, started } from './fixtures/scratch.ts'
+import { collect, eventually, numbered, outgoing, scratchFile, started, textOf } from './fixtures/scratch.ts'
 import type { WorkerReport } from './fixtures/worker.ts'
 
 const LEASE = 1_000
@@ -15,7 +15,7 @@ test('after kill -9 of a consumer only what it had open comes again, with its at
   const before = new Set(worker.of('done').map((report) => report.body))
   const { deliveries } = await collect(broker)
   await eventually(() => new Set([...before, ...deliveries.map((one) => one.message.body)]).size === 200, 'all 200')
-  const again = deliveries.filter((one) => before.has(String(one.message.body)))
+  const again = deliveries.filter((one) => before.has(textOf(one)))
   expect(again.length).toBeLessThanOrEqual(10)
   for (const delivery of again) expect(delivery.attempts).toBe(1)
   const hung = deliveries.filter((one) => one.message.body === '150')

@@ -1,6 +1,17 @@
 import { expect, test } from 'vitest'
 import type { Delivery, Verdict } from '../broker/index.ts'
-import { ack, collect, dead, eventually, numbered, outgoing, scratchFile, started, TOPIC } from './fixtures/scratch.ts'
+import {
+  ack,
+  collect,
+  dead,
+  eventually,
+  numbered,
+  outgoing,
+  scratchFile,
+  started,
+  textOf,
+  TOPIC,
+} from './fixtures/scratch.ts'
 
 test('a dead letter holds the whole message, bytes too, and where it came from', async () => {
   const broker = await started({ file: scratchFile() })
@@ -79,9 +90,10 @@ test('parking: later messages of a failed key wait, in order, until it is redriv
   let broken = true
   const handled: string[] = []
   const handle = async (delivery: Delivery): Promise<Verdict> => {
-    const { key, body } = delivery.message
+    const { key } = delivery.message
+    const body = textOf(delivery)
     if (broken && key === 'k0' && body === '2') return dead(delivery)
-    handled.push(`${key} ${String(body)}`)
+    handled.push(`${key} ${body}`)
     return ack
   }
   const member = await collect(broker, { onFailure: 'park' }, handle)
@@ -114,7 +126,7 @@ test('parking: a discard by another broker lets the next one go, and the key doe
   const [broker, other] = [await started({ file }), await started({ file })]
   const handled: string[] = []
   await collect(broker, { onFailure: 'park' }, (delivery) => {
-    const body = String(delivery.message.body)
+    const body = textOf(delivery)
     if (body === '0') return dead(delivery)
     handled.push(body)
     return ack
@@ -134,7 +146,7 @@ test('parking: a failed redelivery keeps those behind it waiting, and a kill of 
   const runs: string[] = []
   let failures = 3
   await collect(broker, { onFailure: 'park', prefetch: 3 }, (delivery) => {
-    const body = String(delivery.message.body)
+    const body = textOf(delivery)
     runs.push(body)
     if (body !== '0' || failures-- <= 0) return ack
     return { redeliver: { after: 5, attempts: delivery.attempts + 1, firstFailedAt: 1 } }

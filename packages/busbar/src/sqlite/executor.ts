@@ -1,7 +1,7 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BrokerError } from '../broker/index.ts'
-import type { Executor, Row, SqlValue, Statements } from '../sql/executor.ts'
+import type { Executor, Row, SqlValue, Statements, Values } from '../sql/executor.ts'
 import { explained, isBusy } from './errors.ts'
 import { Breath } from './breath.ts'
 import { Lock } from '../sql/lock.ts'
@@ -29,6 +29,7 @@ export class SqliteExecutor implements Executor {
   private readonly lock = new Lock()
   private readonly breath = new Breath()
   private readonly prepared = new Map<string, StatementSync>()
+  private readonly preparedForValues = new Map<string, StatementSync>()
   private db: DatabaseSync | undefined
   private version = -1
   private readonly statements: Statements
@@ -37,7 +38,8 @@ export class SqliteExecutor implements Executor {
     this.options = options
     this.name = String(options.file)
     this.statements = {
-      all: async (sql, params, enough) => this.allNow(sql, params, enough),
+      all: async (sql, params) => this.allNow(sql, params),
+      values: async (sql, params, enough) => this.valuesNow(sql, params, enough),
       run: async (sql, params) => this.runNow(sql, params),
       runMany: async (sql, rows) => this.runManyNow(sql, rows),
     }
@@ -61,8 +63,12 @@ export class SqliteExecutor implements Executor {
     }
   }
 
-  all(sql: string, params?: readonly SqlValue[], enough?: (row: Row) => boolean): Promise<Row[]> {
-    return this.locked(() => this.allNow(sql, params, enough))
+  all(sql: string, params?: readonly SqlValue[]): Promise<Row[]> {
+    return this.locked(() => this.allNow(sql, params))
+  }
+
+  values(sql: string, params?: readonly SqlValue[], enough?: (row: Values) => boolean): Promise<Values[]> {
+    return this.locked(() => this.valuesNow(sql, params, enough))
   }
 
   run(sql: string, params?: readonly SqlValue[]): Promise<number> {
@@ -95,6 +101,7 @@ export class SqliteExecutor implements Executor {
     await this.lock.acquire()
     try {
       this.prepared.clear()
+      this.preparedForValues.clear()
       this.db?.close()
     } finally {
       this.db = undefined
@@ -151,11 +158,15 @@ export class SqliteExecutor implements Executor {
     }
   }
 
-  private allNow(sql: string, params: readonly SqlValue[] = [], enough?: (row: Row) => boolean): Row[] {
-    const statement = this.prepare(sql)
-    if (enough === undefined) return statement.all(...params)
-    const rows: Row[] = []
-    for (const row of statement.iterate(...(params as SQLInputValue[])) as Iterable<Row>) {
+  private allNow(sql: string, params: readonly SqlValue[] = []): Row[] {
+    return this.prepare(sql).all(...params)
+  }
+
+  private valuesNow(sql: string, params: readonly SqlValue[] = [], enough?: (row: Values) => boolean): Values[] {
+    const statement = this.prepareForValues(sql)
+    if (enough === undefined) return statement.all(...params) as unknown as Values[]
+    const rows: Values[] = []
+    for (const row of statement.iterate(...params) as unknown as Iterable<Values>) {
       rows.push(row)
       if (enough(row)) break
     }
@@ -172,12 +183,23 @@ export class SqliteExecutor implements Executor {
   }
 
   private prepare(sql: string): StatementSync {
-    const known = this.prepared.get(sql)
-    if (known !== undefined) return known
-    if (this.db === undefined)
-      throw new BrokerError(`SQLite file ${this.name} is not open: the broker was not started or was stopped`)
-    const statement = this.db.prepare(sql)
-    this.prepared.set(sql, statement)
+    let statement = this.prepared.get(sql)
+    if (statement === undefined) this.prepared.set(sql, (statement = this.connection().prepare(sql)))
     return statement
+  }
+
+  private prepareForValues(sql: string): StatementSync {
+    let statement = this.preparedForValues.get(sql)
+    if (statement === undefined) {
+      statement = this.connection().prepare(sql)
+      statement.setReturnArrays(true)
+      this.preparedForValues.set(sql, statement)
+    }
+    return statement
+  }
+
+  private connection(): DatabaseSync {
+    if (this.db !== undefined) return this.db
+    throw new BrokerError(`SQLite file ${this.name} is not open: the broker was not started or was stopped`)
   }
 }

@@ -94,6 +94,7 @@ describe('a file that cannot be used', () => {
     await published
     const { bodies } = await collect(broker)
     await eventually(() => bodies.length === 2, 'both messages')
+    expect(bodies.toSorted()).toEqual(['first', 'second'])
   })
 })
 

@@ -65,6 +65,8 @@ test('members share the partitions, and the clean stop of one gives them to the 
   await one.publish(numbered(50, 50))
   const total = await sent()
   await eventually(() => first.deliveries.length + second.deliveries.length === total, 'everything, once')
+  const ids = [...first.deliveries, ...second.deliveries].map((delivery) => delivery.message.id)
+  expect(new Set(ids).size).toBe(total)
 })
 
 test('more members than partitions: those without one wait, and take over', async () => {
@@ -77,4 +79,5 @@ test('more members than partitions: those without one wait, and take over', asyn
   await members[1]?.stop()
   await broker.publish(numbered(60, 6))
   await eventually(() => count() === 120, '60 more by the last one')
+  expect(members[2]?.deliveries.length).toBeGreaterThanOrEqual(60)
 })

@@ -40,7 +40,9 @@ test('a publisher killed with -9: what was confirmed is there', async () => {
   const { deliveries } = await collect(broker, { prefetch: 1_000 })
   const confirmed = worker.of('published').map((report) => report.body)
   const have = (): Set<string> => new Set(deliveries.map((one) => one.message.id))
-  await eventually(() => confirmed.every((id) => have().has(String(id))), `${confirmed.length} confirmed messages`)
+  const lost = (): unknown[] => confirmed.filter((id) => !have().has(String(id)))
+  await eventually(() => lost().length === 0, `${confirmed.length} confirmed messages`)
+  expect(deliveries.length).toBe(have().size)
 })
 
 test('one publish after another leaves timers their turn', async () => {

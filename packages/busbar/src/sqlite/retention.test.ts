@@ -41,4 +41,5 @@ test('what is not old enough stays, with no group at all', async () => {
   await new Promise((resolve) => setTimeout(resolve, 100))
   const { deliveries } = await collect(broker)
   await eventually(() => deliveries.length === 5, 'all five from the earliest')
+  expect((await broker.metrics()).topics[0]?.depth).toBe(5)
 })
