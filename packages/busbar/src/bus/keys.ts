@@ -1,4 +1,4 @@
-import { Fifo } from '../broker/fifo.ts'
+import type { Fifo } from '../broker/fifo.ts'
 
 /** The deliveries of one key. */
 export interface Line<T> {
