@@ -139,14 +139,14 @@ describe('what the environment names', () => {
 })
 
 describe('down', () => {
-  test('ends the server and its helper; data stays', async () => {
-    await up()
+  test('ends the server and its helper; data and URL stay', async () => {
+    const url = await up()
     const before = processes()
     expect(before.map(({ role }) => role)).toEqual(['helper', 'server'])
     await brokers().down([kind])
     expect(before.filter(isAlive)).toEqual([])
     expect(await brokers().status([kind])).toEqual([{ name: 'dummy', state: 'stopped' }])
-    await up()
+    expect(await up()).toBe(url)
     expect(startsIn(join(folder, 'dummy'))).toBe(2)
   })
 

@@ -7,7 +7,7 @@ import { launch, serverOf, type ServerProcess, stop } from './launch.ts'
 import { withLock } from './lock.ts'
 import { placeOf, portsOf, programsOf, secretOf } from './place.ts'
 import { withoutPassword } from './probe.ts'
-import { readRecord, removeRecord, type ServerRecord, writeRecord } from './records.ts'
+import { readRecord, type ServerRecord, writeRecord } from './records.ts'
 import { type Say, ServerError, type ServerKind } from './server.ts'
 
 export type Source = 'env' | 'docker' | 'native'
@@ -74,7 +74,7 @@ export class Brokers {
     await this.#alone(async () => {
       const records = kinds.map((kind) => ({ kind, record: this.#record(kind) }))
       const ended = await Promise.allSettled(records.map(({ kind, record }) => this.#end(kind, record)))
-      if (records.some(({ record }) => record?.source === 'docker')) await this.#leaveDocker()
+      if (records.some(({ record }) => record?.source === 'docker' && record.ended !== true)) await this.#leaveDocker()
       const problems = ended.flatMap((one, index) =>
         one.status === 'rejected' ? [`${kinds[index]?.name}: ${(one.reason as Error).message}`] : [],
       )
@@ -160,10 +160,10 @@ export class Brokers {
   }
 
   async #end(kind: ServerKind, record: ServerRecord | undefined): Promise<void> {
-    if (record === undefined) return
+    if (record === undefined || record.ended === true) return
     if (record.source === 'docker') await this.#docker.down(kind)
     else await stop(kind, record.processes)
-    removeRecord(this.#folder(kind))
+    writeRecord(this.#folder(kind), { ...record, processes: [], ended: true })
   }
 
   /** Removes what the containers shared, once none of them is left. */
@@ -178,7 +178,7 @@ export class Brokers {
       return { name, state: await stateOf(kind, named), source: 'env', url: withoutPassword(named) }
     }
     const record = this.#record(kind)
-    if (record === undefined) return { name, state: 'stopped' }
+    if (record === undefined || record.ended === true) return { name, state: 'stopped' }
     const { source, url, processes } = record
     const pid = serverOf(processes)?.pid
     const state = (await this.#runs(kind, record)) ? await stateOf(kind, url) : 'dead'
@@ -198,7 +198,8 @@ export class Brokers {
     return false
   }
 
-  async #runs(kind: ServerKind, { source, processes }: ServerRecord): Promise<boolean> {
+  async #runs(kind: ServerKind, { source, processes, ended }: ServerRecord): Promise<boolean> {
+    if (ended === true) return false
     if (source === 'docker') return await this.#docker.runs(kind).catch(() => false)
     const server = serverOf(processes)
     return server !== undefined && isAlive(server)

@@ -1,5 +1,5 @@
 /** What was started and by whom: one file in the server's folder. */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ServerProcess } from './launch.ts'
 import type { Ports } from './place.ts'
@@ -10,6 +10,8 @@ export interface ServerRecord {
   readonly url: string
   readonly ports: Ports
   readonly durable: boolean
+  /** It was ended by `down`. What is left says under which ports it comes again, so that a URL lives as long as its data. */
+  readonly ended?: boolean
   /** Empty for a container. */
   readonly processes: readonly ServerProcess[]
 }
@@ -38,10 +40,6 @@ export function writeRecord(folder: string, record: ServerRecord): void {
   // Its URL has a password.
   writeFileSync(half, JSON.stringify(record, undefined, 2), { mode: 0o600 })
   renameSync(half, fileIn(folder))
-}
-
-export function removeRecord(folder: string): void {
-  rmSync(fileIn(folder), { force: true })
 }
 
 function fileIn(folder: string): string {
