@@ -21,7 +21,7 @@ import { countMembers } from './membership.ts'
 import { measure } from './metrics.ts'
 import { Publisher } from './publisher.ts'
 import { Retention, type RetentionOptions } from './retention.ts'
-import { byteLength } from './rows.ts'
+import { assertStorable, byteLength } from './rows.ts'
 import { migrate } from './schema.ts'
 import { Ticker } from './ticker.ts'
 import { Topics } from './topics.ts'
@@ -99,6 +99,7 @@ export class SqlBroker implements Broker {
     this.assertRunning()
     for (const { message } of batch) {
       const size = byteLength(message.body)
+      assertStorable(message)
       if (size <= this.capabilities.maxMessageBytes) continue
       throw new MessageTooLargeError(
         `message ${message.id} (${message.type}) has ${size} bytes and ${this.name} takes ` +

@@ -1,5 +1,6 @@
 import type { EncodedMessage, Metadata, MessageKind, Priority } from '../message/message.ts'
 import { Snapshot } from '../message/message.ts'
+import { EncodeError } from '../message/errors.ts'
 import { BrokerError } from '../broker/index.ts'
 import type { Row, SqlValue, Values } from './executor.ts'
 
@@ -50,6 +51,28 @@ export function messageValues(message: EncodedMessage, ...first: SqlValue[]): Sq
     body,
   )
   return first
+}
+
+/**
+ * Refuses text that a database would change without a word: a lone surrogate has no UTF-8, and U+0000 ends text in
+ * Postgres and in the SQLite of Node 22. JSON writes both as escapes, so bodies and metadata of JSON never have them.
+ */
+export function assertStorable({ id, type, source, subject, key, body }: EncodedMessage): void {
+  if (!isStorable(id)) throw unstorable(id, 'id')
+  if (!isStorable(type)) throw unstorable(id, 'type')
+  if (!isStorable(source)) throw unstorable(id, 'source')
+  if (key !== undefined && !isStorable(key)) throw unstorable(id, 'key')
+  if (subject !== undefined && subject !== key && !isStorable(subject)) throw unstorable(id, 'subject')
+  if (typeof body === 'string' && !isStorable(body)) throw unstorable(id, 'body')
+}
+
+function isStorable(text: string): boolean {
+  return text.isWellFormed() && !text.includes('\0')
+}
+
+function unstorable(id: string, attribute: string): EncodeError {
+  const what = `message ${JSON.stringify(id)}: its ${attribute} has a lone surrogate or U+0000, which a database cannot keep as text`
+  return new EncodeError(`${what}; nothing was sent. Send it as bytes, or escape it`, attribute)
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] }

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Verdict } from '../broker/index.ts'
 import { UnsupportedError } from '../broker/index.ts'
+import { EncodeError } from '../message/errors.ts'
 import {
   collect,
   eventually,
@@ -32,11 +33,11 @@ test('what a message is made of comes back as it was: absent stays absent, bytes
   const broker = await started({ file: scratchFile() })
   const full = message({
     subject: 'order-1',
-    key: 'clé\u0000😀',
+    key: 'clé 😀',
     version: 3,
     revision: 0,
     priority: 'low',
-    metadata: { correlationId: 'c', causationId: 'b', 'x-Ünïcode': 'ja\nnein', __proto__note: 'x' },
+    metadata: { correlationId: 'c', causationId: 'b', 'x-Ünïcode': 'ja\u0000\ud800\nnein', __proto__note: 'x' },
     body: '',
   })
   const bytes = message({ body: new Uint8Array(0), contentType: 'application/octet-stream' })
@@ -50,6 +51,18 @@ test('what a message is made of comes back as it was: absent stays absent, bytes
   expect(found(full.id)).toStrictEqual(full)
   expect(found(bytes.id)).toStrictEqual(bytes)
 })
+
+test.for(['id', 'type', 'source', 'subject', 'key', 'body'] as const)(
+  'text that would not come back as it was is refused, not changed: %s',
+  async (attribute) => {
+    const broker = await started({ file: scratchFile() })
+    for (const text of ['a\u0000b', 'a\ud800b']) {
+      await expect(broker.publish([outgoing(), outgoing({ [attribute]: text })])).rejects.toThrow(EncodeError)
+      await expect(broker.publish([outgoing({ [attribute]: text })])).rejects.toThrow(attribute)
+    }
+    expect((await broker.metrics()).topics).toEqual([])
+  },
+)
 
 test('prefetch bounds what is out, and large messages are read a few at a time', async () => {
   const broker = await started({ file: scratchFile() })

@@ -1,6 +1,7 @@
+import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from 'vitest'
 import { WorkerProcess } from './fixtures/processes.ts'
-import { collect, eventually, numbered, outgoing, scratchFile, started, textOf } from './fixtures/scratch.ts'
+import { ack, collect, eventually, numbered, outgoing, scratchFile, started, textOf } from './fixtures/scratch.ts'
 import type { WorkerReport } from './fixtures/worker.ts'
 
 const LEASE = 1_000
@@ -110,4 +111,48 @@ test('a clean stop counts nothing: what was not begun comes as if for the first 
   const second = await collect(broker, { prefetch: 5 })
   await eventually(() => second.deliveries.length === 20, '20 deliveries again')
   expect(new Set(second.deliveries.map((one) => `${one.attempts} ${one.crashes}`))).toEqual(new Set(['0 0']))
+})
+
+test('what was out when its owner died is handed out one at a time, in order, before anything that came later', async () => {
+  const file = scratchFile()
+  const broker = await started({ file, lease: 60_000 })
+  await broker.publish(numbered(20, 10))
+  const dying = await collect(broker, { prefetch: 20 }, () => new Promise(() => {}))
+  await eventually(() => dying.deliveries.length === 20, '20 deliveries')
+  const database = new DatabaseSync(file, { timeout: 5_000 })
+  database.exec(`UPDATE busbar_cursors SET owner = 'dead', token = token + 1, expires = 1`)
+  database.close()
+  await dying.stop(0)
+  await broker.publish(numbered(20, 10).map((one) => ({ ...one, message: { ...one.message, body: 'later' } })))
+  let suspectsOut = 0
+  let most = 0
+  const next = await collect(broker, { prefetch: 20 }, async ({ attempts }) => {
+    if (attempts === 0) return ack
+    most = Math.max(most, ++suspectsOut)
+    await new Promise((resolve) => setTimeout(resolve, 3))
+    suspectsOut--
+    return ack
+  })
+  await eventually(() => next.deliveries.length === 40, '40 deliveries')
+  expect(most).toBe(1)
+  for (const key of Array.from({ length: 10 }, (_, n) => `k${n}`)) {
+    const ofKey = next.deliveries.filter((one) => one.message.key === key)
+    expect(ofKey.map((one) => one.message.body)).toEqual(['0', '1', 'later', 'later'])
+    expect(ofKey.map((one) => one.attempts)).toEqual([1, 1, 0, 0])
+  }
+})
+
+test('a suspect whose run takes long does not hold up the others for ever', async () => {
+  const file = scratchFile()
+  const broker = await started({ file, lease: 60_000 })
+  await broker.publish(Array.from({ length: 4 }, (_, n) => outgoing({ key: `k${n}` })))
+  const dying = await collect(broker, {}, () => new Promise(() => {}))
+  await eventually(() => dying.deliveries.length === 4, '4 deliveries')
+  const database = new DatabaseSync(file, { timeout: 5_000 })
+  database.exec(`UPDATE busbar_cursors SET owner = 'dead', token = token + 1, expires = 1`)
+  database.close()
+  await dying.stop(0)
+  const next = await collect(broker, {}, () => new Promise(() => {}))
+  await eventually(() => next.deliveries.length === 4, 'all four, though none of them ends')
+  expect(new Set(next.deliveries.map((one) => one.message.id)).size).toBe(4)
 })
