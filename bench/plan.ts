@@ -45,7 +45,7 @@ const quick: Plan = {
   ...full,
   rounds: 3,
   suiteBudget: 40_000,
-  settle: 800,
+  settle: 1_000,
   warmUp: 50,
   duration: 120,
   backlog: 20_000,
