@@ -32,21 +32,28 @@ export class Publisher {
     const { topics, executor } = this.context
     // An earlier call that still makes its topics goes first.
     while (topics.making !== undefined) await topics.making.catch(() => {})
-    const missing = new Set<string>()
-    for (const { topic } of batch) if (topics.known(topic) === undefined) missing.add(topic)
-    if (missing.size > 0) await topics.ensure([...missing])
+    const missing = batch.filter(({ topic }) => topics.known(topic) === undefined)
+    if (missing.length > 0) await topics.ensure([...new Set(missing.map(({ topic }) => topic))])
 
-    const sorted = this.sort(batch)
-    const [only] = sorted.now
-    if (batch.length === 1 && only !== undefined) await executor.run(APPEND, only)
-    else {
-      await executor.write(async (sql) => {
-        await sql.runMany(APPEND, sorted.now)
-        await sql.runMany(DELAY, sorted.later)
-        for (const one of sorted.forGroups) await setAside(sql, one)
-      })
+    const [only] = batch
+    if (batch.length === 1 && only !== undefined && only.deliverAt === undefined && only.group === undefined) {
+      return this.append(only)
     }
+    const sorted = this.sort(batch)
+    await executor.write(async (sql) => {
+      await sql.runMany(APPEND, sorted.now)
+      await sql.runMany(DELAY, sorted.later)
+      for (const one of sorted.forGroups) await setAside(sql, one)
+    })
     this.tell(sorted)
+  }
+
+  /** The most frequent case: one statement, which is a transaction of its own. */
+  private async append({ topic: name, message }: Outgoing): Promise<void> {
+    const topic = this.context.topics.known(name) as Topic
+    const partition = this.context.topics.partitionFor(topic, message.key)
+    await this.context.executor.run(APPEND, logValues(topic.id, partition, message))
+    this.context.topicGrew(topic.id, partition)
   }
 
   private sort(batch: readonly Outgoing[]): Sorted {

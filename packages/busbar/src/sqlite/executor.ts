@@ -71,7 +71,19 @@ export class SqliteExecutor implements Executor {
     return this.locked(() => this.valuesNow(sql, params, enough))
   }
 
-  run(sql: string, params?: readonly SqlValue[]): Promise<number> {
+  async run(sql: string, params?: readonly SqlValue[]): Promise<number> {
+    // Nobody before us and no lock in the way: done before this returns, without the layers of `locked`.
+    if (this.lock.tryAcquire()) {
+      try {
+        return this.runNow(sql, params)
+      } catch (error) {
+        if (!isBusy(error)) throw explained(error, this.name)
+        return await this.patiently(() => this.runNow(sql, params))
+      } finally {
+        this.lock.release()
+        if (this.breath.isDue) await this.breath.take()
+      }
+    }
     return this.locked(() => this.runNow(sql, params))
   }
 
