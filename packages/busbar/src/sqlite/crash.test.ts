@@ -11,7 +11,7 @@ test('after kill -9 of a consumer only what it had open comes again, with its at
   const broker = await started({ file, lease: LEASE })
   await broker.publish(Array.from({ length: 200 }, (_, n) => outgoing({ key: `k${n}`, body: String(n) })))
   const worker = new WorkerProcess({ file, do: 'consume', lease: LEASE, prefetch: 10, hang: '150' })
-  await worker.reported('done', 150)
+  await eventually(() => worker.of('got').some(({ body }) => body === '150'), 'the message that hangs')
   await worker.kill()
   const before = new Set(worker.of('done').map((report) => report.body))
   const { deliveries } = await collect(broker)
@@ -21,8 +21,7 @@ test('after kill -9 of a consumer only what it had open comes again, with its at
   for (const delivery of again) expect(delivery.attempts).toBe(1)
   const hung = deliveries.filter((one) => one.message.body === '150')
   expect(hung.map((one) => one.attempts)).toEqual([1])
-  const fresh = deliveries.filter((one) => one.attempts === 0)
-  expect(fresh.length).toBeGreaterThan(0)
+  expect(deliveries.filter((one) => one.attempts > 0).length).toBeLessThanOrEqual(10)
 })
 
 test('a message that kills its process is found: its crashes count, those of its neighbours do not', async () => {
@@ -38,7 +37,6 @@ test('a message that kills its process is found: its crashes count, those of its
     const worker = new WorkerProcess(task, (report) => {
       if (report.what === 'got') got.push(report)
     })
-    await worker.reported('ready')
     await Promise.race([
       worker.gone(),
       eventually(async () => (await broker.deadLetters.count()) > 0, 'the dead letter'),
