@@ -1,0 +1,199 @@
+import {
+  type Broker,
+  BrokerError,
+  type BrokerMetrics,
+  type BrokerSubscription,
+  type Capabilities,
+  type Deliver,
+  type Outgoing,
+  type SubscriptionSpec,
+  UnsupportedError,
+} from '../broker/index.ts'
+import { ConfigurationError } from '../message/errors.ts'
+import { Asides } from './asides.ts'
+import { BroadcastMember } from './broadcast.ts'
+import { connect } from './connection.ts'
+import type { NatsContext } from './context.ts'
+import { NatsDeadLetters } from './dead-letters.ts'
+import { scan } from './follower.ts'
+import { standardErrorLogger } from './logger.ts'
+import { measure } from './metrics.ts'
+import { Names } from './names.ts'
+import { complete, type NatsBrokerOptions, type Settings } from './options.ts'
+import { Publisher } from './publisher.ts'
+import { GroupMember } from './subscription.ts'
+import { type Difference, Topology } from './topology.ts'
+
+type Member = GroupMember | BroadcastMember
+
+interface Running {
+  readonly context: NatsContext
+  readonly asides: Asides
+  readonly publisher: Publisher
+}
+
+/**
+ * A broker on NATS JetStream: a stream for each topic, and for each group and partition a leased cursor whose every write
+ * is checked against the one before. Needs a server of 2.10 or later; `deliverAt` needs 2.12.
+ */
+export class NatsBroker implements Broker {
+  readonly name = 'nats'
+  readonly capabilities: Capabilities
+  readonly deadLetters: NatsDeadLetters
+
+  private readonly settings: Settings
+  private readonly options: NatsBrokerOptions
+  private readonly members = new Set<Member>()
+  private running: Running | undefined
+  private started: Promise<void> | undefined
+  private stopped: Promise<void> | undefined
+
+  /** @throws ConfigurationError naming the option that is wrong. */
+  constructor(options: NatsBrokerOptions = {}) {
+    this.options = options
+    this.settings = complete(options)
+    this.capabilities = {
+      inProcess: false,
+      durable: true,
+      multiProcess: true,
+      groups: true,
+      broadcast: true,
+      order: 'key',
+      delivery: 'at-least-once',
+      redelivery: true,
+      countsCrashes: true,
+      delay: true,
+      priority: 'window',
+      replay: true,
+      park: false,
+      deadLetters: true,
+      maxMessageBytes: this.settings.maxMessageBytes,
+    }
+    this.deadLetters = new NatsDeadLetters(() => this.assertRunning())
+  }
+
+  start(): Promise<void> {
+    if (this.stopped !== undefined) return Promise.reject(this.notRunning())
+    this.started ??= this.open().catch((error: unknown) => {
+      this.started = undefined
+      throw error
+    })
+    return this.started
+  }
+
+  async publish(batch: readonly Outgoing[]): Promise<void> {
+    await this.assertRunning().publisher.publish(batch)
+  }
+
+  async subscribe(spec: SubscriptionSpec, deliver: Deliver): Promise<BrokerSubscription> {
+    const { context, asides } = this.assertRunning()
+    if (spec.topics.length === 0) throw new ConfigurationError(`subscription of group ${spec.group} has no topics`)
+    if (!(spec.prefetch >= 1)) {
+      throw new ConfigurationError(`prefetch of group ${spec.group} is ${spec.prefetch}; give 1 or more`)
+    }
+    if (spec.onFailure === 'park') {
+      throw new UnsupportedError(`group ${spec.group} asks for 'park', and the NATS broker cannot park failed keys yet`)
+    }
+    const parts = { context, asides, deadLetters: this.deadLetters }
+    const gone = (one: Member): void => void this.members.delete(one)
+    const member: Member = spec.broadcast
+      ? new BroadcastMember(parts, spec, deliver, gone)
+      : new GroupMember(parts, spec, deliver, gone)
+    this.members.add(member)
+    try {
+      await member.start()
+    } catch (error) {
+      await member.stop({ deadline: 0 }).catch(() => {})
+      this.members.delete(member)
+      throw error
+    }
+    return member
+  }
+
+  async deleteGroup(group: string): Promise<void> {
+    const { context } = this.assertRunning()
+    const { jsm, names } = context
+    const now = await this.serverTime()
+    let members = 0
+    await scan(context, { stream: names.state, filter: names.member(group, '*') }, (message) => {
+      const text = message.string()
+      if (text === '') return
+      const { lease } = JSON.parse(text) as { lease: number }
+      if (now - Number(message.timestampNanos / 1_000_000n) <= lease) members++
+    })
+    if (members > 0) throw new BrokerError(`group ${group} has ${members} members; stop them before deleting it`)
+    await jsm.streams.purge(names.state, { filter: names.stateOf(group) })
+    await jsm.streams.purge(names.aside, { filter: names.asidesOf(group) })
+  }
+
+  async metrics(): Promise<BrokerMetrics> {
+    const { context } = this.assertRunning()
+    await Promise.all([...this.members].map((member) => member.flush()))
+    return measure(context, (group, topic) => {
+      let count = 0
+      for (const member of this.members) if (member.group === group) count += member.inFlight(topic)
+      return count
+    })
+  }
+
+  async ping(): Promise<void> {
+    this.assertRunning()
+    await this.serverTime()
+  }
+
+  /** What the server has otherwise than this broker would make it: a stream that existed is taken as it is. */
+  async verify(): Promise<readonly Difference[]> {
+    return this.assertRunning().context.topology.verify()
+  }
+
+  stop(options: { readonly deadline?: number } = {}): Promise<void> {
+    for (const member of this.members) void member.stop(options)
+    this.stopped ??= this.close(options)
+    return this.stopped
+  }
+
+  private async open(): Promise<void> {
+    const { settings, options } = this
+    const connection = await connect(settings)
+    try {
+      const names = new Names(settings.prefix)
+      const topology = new Topology(connection, settings, names)
+      await topology.start()
+      const { logger = standardErrorLogger } = options
+      const context: NatsContext = { ...connection, names, topology, logger, lease: settings.lease }
+      const asides = new Asides(context)
+      const publisher = new Publisher(context, asides, settings.maxMessageBytes)
+      this.running = { context, asides, publisher }
+    } catch (error) {
+      await connection.nc.close()
+      throw error
+    }
+  }
+
+  /** Written and read back: the server takes writes. */
+  private async serverTime(): Promise<number> {
+    const { context } = this.assertRunning()
+    const { js, jsm, names } = context
+    const { seq } = await js.publish(names.ping, '')
+    const stored = await jsm.streams.getMessage(names.state, { last_by_subj: names.ping })
+    if (stored === null || stored.seq < seq) throw new BrokerError('the NATS server forgot what it had just confirmed')
+    return stored.time.getTime()
+  }
+
+  private async close(options: { readonly deadline?: number }): Promise<void> {
+    await this.started?.catch(() => {})
+    await Promise.all([...this.members].map((member) => member.stop(options)))
+    await this.running?.publisher.idle()
+    await this.running?.context.nc.close()
+  }
+
+  private assertRunning(): Running {
+    if (this.running === undefined || this.stopped !== undefined) throw this.notRunning()
+    return this.running
+  }
+
+  private notRunning(): BrokerError {
+    const why = this.stopped === undefined ? 'was not started: call start() first' : 'was stopped; make another one'
+    return new BrokerError(`the NATS broker of ${this.settings.prefix} ${why}`)
+  }
+}

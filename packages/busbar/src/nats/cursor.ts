@@ -1,0 +1,94 @@
+import type { NatsContext } from './context.ts'
+import { decodeOpen, encodeOpen, type OpenItem } from './open-list.ts'
+import type { Topic } from './topology.ts'
+
+/** How far a group has read one partition. `position`: up to where everything was handed out; `open`: what of it is not settled. */
+export interface CursorState {
+  /** Id of the member that has it; empty: it was given up clean. */
+  readonly owner: string
+  readonly position: number
+  readonly open: readonly OpenItem[]
+}
+
+/** Another member has written it. */
+export class FencedError extends Error {
+  override readonly name: string = 'FencedError'
+}
+
+/**
+ * The stored cursor of one group and partition. Every write names the revision that it replaces, so what a former owner
+ * writes is refused (fencing), and nothing may be handed out that the stored cursor does not name.
+ */
+export class Cursor {
+  private readonly context: NatsContext
+  private readonly subject: string
+  private revision = 0
+  private writes = 0
+
+  constructor(context: NatsContext, subject: string) {
+    this.context = context
+    this.subject = subject
+  }
+
+  /** Undefined: the group has none. */
+  async read(): Promise<CursorState | undefined> {
+    const stored = await this.context.jsm.streams.getMessage(this.context.names.state, { last_by_subj: this.subject })
+    if (stored === null) return undefined
+    this.revision = stored.seq
+    return decode(stored.string())
+  }
+
+  /** @throws FencedError where somebody else has written since; any other error leaves open whether it was stored: call it again. */
+  async write(state: CursorState): Promise<void> {
+    const { owner, position, open } = state
+    const text = JSON.stringify({ owner, position, open: encodeOpen(open), write: ++this.writes })
+    try {
+      const ack = await this.context.js.publish(this.subject, text, {
+        expect: { lastSubjectSequence: this.revision },
+        retries: 1,
+      })
+      this.revision = ack.seq
+    } catch (error) {
+      // The answer may have been lost: what is stored tells.
+      const { names, jsm } = this.context
+      const stored = await jsm.streams.getMessage(names.state, { last_by_subj: this.subject })
+      if (stored?.seq === this.revision || (stored === null && this.revision === 0)) throw error
+      if (stored?.string() !== text || owner === '')
+        throw new FencedError(`the cursor ${this.subject} has another owner`)
+      this.revision = stored.seq
+    }
+  }
+}
+
+export function decode(text: string): CursorState {
+  const { owner, position, open } = JSON.parse(text) as { owner: string; position: number; open: string }
+  return { owner, position, open: decodeOpen(open) }
+}
+
+/** Makes the cursors of a group that a topic has never seen. Where it begins is decided here, once. */
+export async function createCursors(
+  context: NatsContext,
+  group: string,
+  topic: Topic,
+  from: 'latest' | 'earliest',
+): Promise<void> {
+  const { js, jsm, names } = context
+  const { state } = await jsm.streams.info(topic.stream)
+  const position = from === 'earliest' ? 0 : state.last_seq
+  const text = JSON.stringify({ owner: '', position, open: '', write: 0 })
+  const subjects = Array.from({ length: topic.partitions }, (_, partition) =>
+    names.cursor(group, topic.name, partition),
+  )
+  // Of members that come at once the first to write each one decides; one that is there stays as it is.
+  const expect = { lastSubjectSequence: 0 }
+  const results = await Promise.allSettled(subjects.map((subject) => js.publish(subject, text, { expect })))
+  for (const result of results) {
+    if (result.status === 'rejected' && !isWrongSequence(result.reason)) throw result.reason
+  }
+}
+
+/** The server's refusal of a write that names another revision. */
+export function isWrongSequence(error: unknown): boolean {
+  const { code } = error as { code?: unknown }
+  return code === 10071 || code === 10164 || /wrong last sequence/i.test(String(error))
+}

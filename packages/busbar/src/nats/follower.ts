@@ -1,0 +1,145 @@
+import type { Consumer, ConsumerMessages, JsMsg, OrderedConsumerOptions } from '@nats-io/jetstream'
+import { pauseAfter, sleep } from './backoff.ts'
+import type { NatsContext } from './context.ts'
+
+export interface FollowOptions {
+  readonly stream: string
+  readonly filter: string
+  /** First sequence to read; `latest-of-each`: the last message of each subject, then what comes. */
+  readonly from: number | 'latest-of-each'
+  readonly headersOnly?: boolean
+  /** Messages read ahead at most. */
+  readonly ahead: number
+}
+
+/** A promise holds back what comes next. */
+type OnMessage = (message: JsMsg) => void | Promise<void>
+
+/**
+ * Reads a stream in order from some place and goes on as it grows, over reconnects and gaps: an ordered consumer, made
+ * again after the last message read wherever it ends.
+ */
+export class Follower {
+  private readonly context: NatsContext
+  private readonly options: FollowOptions
+  private readonly onMessage: OnMessage
+  private consumer: Consumer | undefined
+  private messages: ConsumerMessages | undefined
+  private last = 0
+  private left = 0
+  private caughtUp: (() => void) | undefined
+  private closed = false
+
+  private constructor(context: NatsContext, options: FollowOptions, onMessage: OnMessage) {
+    this.context = context
+    this.options = options
+    this.onMessage = onMessage
+  }
+
+  /** Resolves when it really follows; `ready` when what was there at that moment has been read. */
+  static async open(
+    context: NatsContext,
+    options: FollowOptions,
+    onMessage: OnMessage,
+  ): Promise<{ readonly follower: Follower; readonly ready: Promise<void> }> {
+    const follower = new Follower(context, options, onMessage)
+    follower.left = await follower.begin()
+    const ready = new Promise<void>((resolve) => {
+      if (follower.left === 0) resolve()
+      else follower.caughtUp = resolve
+    })
+    void follower.run()
+    return { follower, ready }
+  }
+
+  /** Nothing is read after the call. */
+  async close(): Promise<void> {
+    if (this.closed) return
+    this.closed = true
+    this.caughtUp?.()
+    await this.end()
+  }
+
+  /** Messages that were there to be read. */
+  private async begin(): Promise<number> {
+    const { stream, filter, from, headersOnly = false, ahead } = this.options
+    const start: Partial<OrderedConsumerOptions> =
+      from === 'latest-of-each' && this.last === 0
+        ? { deliver_policy: 'last_per_subject' }
+        : {
+            deliver_policy: 'by_start_sequence',
+            opt_start_seq: Math.max(this.last + 1, from === 'latest-of-each' ? 1 : from),
+          }
+    const consumer = await this.context.js.consumers.get(stream, {
+      filter_subjects: filter,
+      headers_only: headersOnly,
+      ...start,
+    })
+    this.consumer = consumer
+    const { num_pending } = await consumer.info(true)
+    this.messages = await consumer.consume({ max_messages: Math.max(2, ahead) })
+    if (this.closed) await this.end()
+    return num_pending
+  }
+
+  private async run(): Promise<void> {
+    for (let failures = 0; !this.closed;) {
+      try {
+        if (this.messages === undefined) await this.begin()
+        for await (const message of this.messages ?? []) {
+          if (this.closed) return
+          this.last = message.seq
+          const wait = this.onMessage(message)
+          if (this.left > 0 && --this.left === 0) this.caughtUp?.()
+          if (wait !== undefined) await wait
+          failures = 0
+        }
+      } catch (error) {
+        if (this.closed) return
+        const fields = { stream: this.options.stream, filter: this.options.filter, err: String(error) }
+        this.context.logger.warn(fields, 'cannot read from the stream: trying again')
+      }
+      if (this.closed) return
+      await this.end()
+      await sleep(pauseAfter(++failures))
+    }
+  }
+
+  private async end(): Promise<void> {
+    const { messages, consumer } = this
+    this.messages = this.consumer = undefined
+    await messages?.close().catch(() => {})
+    await consumer?.delete().catch(() => {})
+  }
+}
+
+/** Reads what is in a stream now, in order, until `visit` says false. */
+export async function scan(
+  context: NatsContext,
+  options: { readonly stream: string; readonly filter: string; readonly from?: number; readonly headersOnly?: boolean },
+  visit: (message: JsMsg) => boolean | void,
+): Promise<void> {
+  const { stream, filter, from = 1, headersOnly = false } = options
+  const consumer = await context.js.consumers.get(stream, {
+    filter_subjects: filter,
+    headers_only: headersOnly,
+    deliver_policy: 'by_start_sequence',
+    opt_start_seq: Math.max(1, from),
+  })
+  try {
+    let left = (await consumer.info(true)).num_pending
+    if (left === 0) return
+    const messages = await consumer.consume({ max_messages: headersOnly ? 500 : 50 })
+    try {
+      for await (const message of messages) {
+        if (visit(message) === false || --left === 0) return
+        // Nothing behind it: what was counted at first has been deleted meanwhile.
+        if (message.info.pending === 0) return
+      }
+    } finally {
+      await messages.close()
+    }
+  } finally {
+    await consumer.delete().catch(() => {})
+  }
+}

@@ -1,0 +1,92 @@
+import { type Outgoing, PublishError, UnsupportedError } from '../broker/index.ts'
+import { MessageTooLargeError } from '../message/errors.ts'
+import type { Asides } from './asides.ts'
+import { HEADER_ROOM } from './connection.ts'
+import type { NatsContext } from './context.ts'
+import type { Topic } from './topology.ts'
+import { toWire } from './wire.ts'
+
+/** Publishes batches: all messages of one leave at once, and each is confirmed by the server. */
+export class Publisher {
+  private readonly context: NatsContext
+  private readonly asides: Asides
+  private readonly limit: number
+  private readonly underWay = new Set<Promise<unknown>>()
+
+  constructor(context: NatsContext, asides: Asides, limit: number) {
+    this.context = context
+    this.asides = asides
+    this.limit = limit
+  }
+
+  async publish(batch: readonly Outgoing[]): Promise<void> {
+    const { topology } = this.context
+    // An earlier call that still makes its topics goes first.
+    while (topology.making !== undefined) await topology.making.catch(() => {})
+    const missing = batch.filter(({ topic }) => topology.known(topic) === undefined)
+    if (missing.length > 0) await topology.ensure(missing.map(({ topic }) => topic))
+    const now = Date.now()
+    const sends = batch.map((outgoing) => this.prepare(outgoing, now))
+    // From here to the last send nothing is awaited: the order of the calls is the order on the wire.
+    const sent = Promise.allSettled(sends.map((send) => send()))
+    this.underWay.add(sent)
+    const results = await sent
+    this.underWay.delete(sent)
+    const failed = results.flatMap((result, index) =>
+      result.status === 'fulfilled'
+        ? []
+        : [{ index, id: batch[index]?.message.id ?? '', error: asError(result.reason) }],
+    )
+    if (failed.length > 0) throw new PublishError(failed, batch.length)
+  }
+
+  /** Resolves when nothing is on its way any more. */
+  async idle(): Promise<void> {
+    await Promise.all(this.underWay)
+  }
+
+  /** Checks one message and makes what sends it; nothing is sent before all of a batch are checked. */
+  private prepare({ topic: name, message, deliverAt, group }: Outgoing, now: number): () => Promise<unknown> {
+    const { js, names, topology, headers, schedules, nc } = this.context
+    const size =
+      typeof message.body === 'string' ? Buffer.byteLength(message.body) : (message.body as Uint8Array).byteLength
+    if (size > this.limit) throw tooLarge(message, size, this.limit)
+    const topic = topology.known(name) as Topic
+    const partition = topology.partitionFor(topic, message.key)
+    if (group !== undefined) {
+      return () => this.asides.publish(group, topic, partition, message, deliverAt ?? now)
+    }
+    const { headers: set, data } = toWire(message, headers)
+    const total = size + lengthOf(set)
+    const most = (nc.info?.max_payload ?? Infinity) - HEADER_ROOM / 2
+    if (total > most) throw tooLarge(message, total, most)
+    const subject = names.log(name, partition)
+    if (deliverAt === undefined || deliverAt <= now) {
+      return () => js.publish(subject, data, { headers: set, msgID: message.id })
+    }
+    if (!schedules) {
+      throw new UnsupportedError(
+        `the NATS server ${nc.info?.version ?? ''} cannot delay messages: that needs 2.12 or later; nothing was sent`,
+      )
+    }
+    const specification = new Date(Math.ceil(deliverAt))
+    const schedule = { specification, target: subject }
+    return () => js.publish(names.delayed(name, partition, crypto.randomUUID()), data, { headers: set, schedule })
+  }
+}
+
+function tooLarge({ id, type }: Outgoing['message'], size: number, limit: number): MessageTooLargeError {
+  return new MessageTooLargeError(
+    `message ${id} (${type}) has ${size} bytes and nats takes ${limit}; nothing was sent. Send a reference to the data instead`,
+  )
+}
+
+function lengthOf(set: Iterable<readonly [string, readonly string[]]>): number {
+  let length = 0
+  for (const [name, values] of set) for (const value of values) length += name.length + Buffer.byteLength(value) + 4
+  return length
+}
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(String(reason))
+}

@@ -1,0 +1,173 @@
+import type { StreamConfig } from '@nats-io/jetstream'
+import { BrokerError } from '../broker/index.ts'
+import type { Connection } from './connection.ts'
+import type { Names } from './names.ts'
+import type { Settings } from './options.ts'
+import { partitionOf } from './partitioning.ts'
+
+const PARTITIONS = 'busbar.partitions'
+
+export interface Topic {
+  readonly name: string
+  readonly stream: string
+  /** Fixed when the topic is made. */
+  readonly partitions: number
+}
+
+/** One setting of the server that differs from what this broker would have made. */
+export interface Difference {
+  readonly stream: string
+  readonly setting: string
+  readonly expected: unknown
+  readonly found: unknown
+}
+
+/** The streams of a deployment. A topic is made when it is first published to or subscribed to. */
+export class Topology {
+  /** While topics are being made: publishes wait for it, so that none overtakes an earlier one. */
+  making: Promise<unknown> | undefined
+
+  private readonly connection: Connection
+  private readonly settings: Settings
+  private readonly names: Names
+  private readonly topics = new Map<string, Topic>()
+  private turn = 0
+
+  constructor(connection: Connection, settings: Settings, names: Names) {
+    this.connection = connection
+    this.settings = settings
+    this.names = names
+  }
+
+  /** Makes the streams that all topics share. */
+  async start(): Promise<void> {
+    await Promise.all(this.shared().map((config) => this.make(config)))
+  }
+
+  known(name: string): Topic | undefined {
+    return this.topics.get(name)
+  }
+
+  async ensure(names: readonly string[]): Promise<Topic[]> {
+    const missing = [...new Set(names)].filter((name) => !this.topics.has(name))
+    if (missing.length > 0) {
+      const making = Promise.all(missing.map((name) => this.makeTopic(name)))
+      this.making = making
+      try {
+        await making
+      } finally {
+        if (this.making === making) this.making = undefined
+      }
+    }
+    return names.map((name) => this.topics.get(name) as Topic)
+  }
+
+  /** All topics of the deployment, also those of other processes. */
+  async all(): Promise<Topic[]> {
+    const found: Topic[] = []
+    for await (const info of this.connection.jsm.streams.list(`${this.names.prefix}.t.>`)) {
+      const name = this.names.topicOf(info.config.name)
+      if (name !== undefined) found.push(this.remember(name, info.config))
+    }
+    return found
+  }
+
+  /** Messages of one key share a partition; those without one take turns. */
+  partitionFor(topic: Topic, key: string | undefined): number {
+    if (key !== undefined) return partitionOf(key, topic.partitions)
+    this.turn = (this.turn + 1) % topic.partitions
+    return this.turn
+  }
+
+  /** What the server has otherwise than this broker would make it. */
+  async verify(): Promise<Difference[]> {
+    const topics = await this.all()
+    const wanted = [...this.shared(), ...topics.map(({ name }) => this.topicConfig(name))]
+    const differences: Difference[] = []
+    for (const config of wanted) {
+      const { config: found } = await this.connection.jsm.streams.info(config.name)
+      for (const [setting, expected] of Object.entries(config)) {
+        if (setting === 'metadata') continue
+        const actual = found[setting as keyof StreamConfig]
+        if (JSON.stringify(actual) !== JSON.stringify(expected) && !(actual === undefined && expected === false)) {
+          differences.push({ stream: config.name, setting, expected, found: actual })
+        }
+      }
+    }
+    return differences
+  }
+
+  private async makeTopic(name: string): Promise<void> {
+    this.remember(name, await this.make(this.topicConfig(name)))
+  }
+
+  private remember(name: string, config: StreamConfig): Topic {
+    const known = this.topics.get(name)
+    if (known !== undefined) return known
+    const partitions = Number(config.metadata?.[PARTITIONS])
+    if (!(partitions >= 1)) {
+      throw new BrokerError(
+        `stream ${config.name} was not made by Busbar: its metadata has no ${PARTITIONS}. Add it, or use another 'prefix'`,
+      )
+    }
+    const topic = { name, stream: config.name, partitions }
+    this.topics.set(name, topic)
+    return topic
+  }
+
+  /** A stream that is there already is taken as it is; `verify` tells the differences. */
+  private async make(config: Wanted): Promise<StreamConfig> {
+    const { jsm } = this.connection
+    try {
+      return (await jsm.streams.add(config)).config
+    } catch (error) {
+      const found = await jsm.streams.info(config.name).catch(() => undefined)
+      if (found !== undefined) return found.config
+      throw new BrokerError(`stream ${config.name} could not be made: ${(error as Error).message}`, { cause: error })
+    }
+  }
+
+  private topicConfig(name: string): Wanted {
+    const { nanos, schedules } = this.connection
+    const { maxAge, maxBytes, duplicateWindow, partitions } = this.settings
+    const subjects = [this.names.log(name, '*')]
+    if (schedules) subjects.push(this.names.delayed(name, '*', '*'))
+    return {
+      ...this.common(),
+      name: this.names.topicStream(name),
+      subjects,
+      max_age: nanos(maxAge),
+      max_bytes: maxBytes,
+      duplicate_window: nanos(duplicateWindow),
+      metadata: { [PARTITIONS]: String(partitions) },
+      ...(schedules ? { allow_msg_schedules: true } : {}),
+    }
+  }
+
+  private shared(): Wanted[] {
+    const { prefix, state, aside, dead } = this.names
+    const duplicate_window = this.connection.nanos(120_000)
+    const latest = { ...this.common(), max_age: 0, max_bytes: -1, max_msgs_per_subject: 1, duplicate_window }
+    return [
+      { ...latest, name: state, subjects: [`${prefix}.state.>`] },
+      { ...latest, name: aside, subjects: [`${prefix}.aside.>`] },
+      { ...latest, name: dead, subjects: [`${prefix}.dead.>`] },
+    ]
+  }
+
+  private common() {
+    return {
+      retention: 'limits',
+      storage: 'file',
+      discard: 'old',
+      num_replicas: this.settings.replicas,
+      max_msgs: -1,
+      max_msg_size: -1,
+      allow_direct: true,
+      deny_delete: false,
+      deny_purge: false,
+    } as const
+  }
+}
+
+type Wanted = Partial<StreamConfig> & { readonly name: string }

@@ -1,0 +1,49 @@
+import { jetstreamManager } from '@nats-io/jetstream'
+import { connect } from '@nats-io/transport-node'
+import type { Broker } from '../../../broker/index.ts'
+import { NatsBroker } from '../../../nats/index.ts'
+import type { TargetFaults, TargetOptions } from '../target.ts'
+
+/** Checks cause trouble on purpose. */
+const silent = { warn() {}, error() {} }
+
+function server({ settings }: TargetOptions): string {
+  const { url } = settings
+  if (url === undefined) throw new Error('BUSBAR_NATS_URL is not set: eval "$(./script/brokers up nats)"')
+  return url
+}
+
+/** Streams of its own for each namespace. */
+export function createBroker(options: TargetOptions): Broker {
+  const { namespace, lease } = options
+  return new NatsBroker({
+    servers: server(options),
+    prefix: namespace,
+    logger: silent,
+    ...(lease === undefined ? {} : { lease }),
+  })
+}
+
+export async function cleanup(options: TargetOptions): Promise<void> {
+  const nc = await connect({ servers: server(options) })
+  const jsm = await jetstreamManager(nc)
+  for await (const name of jsm.streams.names()) {
+    if (name.startsWith(`${options.namespace}_`)) await jsm.streams.delete(name).catch(() => false)
+  }
+  await nc.close()
+}
+
+export const faults: TargetFaults = {
+  /** The stream of dead letters takes no message with a body. */
+  async failDeadLetters(options) {
+    await limit(options, 1)
+    return () => limit(options, -1)
+  },
+}
+
+async function limit(options: TargetOptions, bytes: number): Promise<void> {
+  const nc = await connect({ servers: server(options) })
+  const jsm = await jetstreamManager(nc)
+  await jsm.streams.update(`${options.namespace}_dead`, { max_msg_size: bytes })
+  await nc.close()
+}
