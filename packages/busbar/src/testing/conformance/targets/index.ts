@@ -2,14 +2,26 @@ import { extname } from 'node:path'
 import type { ConformanceTarget } from '../target.ts'
 
 /** Brokers of this package that the suite can be run over by name. */
-export const builtInTargets = ['memory', 'sqlite'] as const
+export const builtInTargets = ['memory', 'sqlite', 'redis-streams', 'nats'] as const
 
 export type BuiltInTarget = (typeof builtInTargets)[number]
+
+/** Where those that need a server find it: variables that `./script/brokers up` prints. */
+const servers: Readonly<Partial<Record<string, string>>> = {
+  'redis-streams': 'BUSBAR_REDIS_URL',
+  nats: 'BUSBAR_NATS_URL',
+}
 
 /** The target of one of Busbar's own brokers. */
 export function targetOf(name: BuiltInTarget): ConformanceTarget
 export function targetOf(name: string): ConformanceTarget | undefined
 export function targetOf(name: string): ConformanceTarget | undefined {
   if (!(builtInTargets as readonly string[]).includes(name)) return undefined
-  return { name, module: new URL(`./${name}${extname(import.meta.url)}`, import.meta.url).href }
+  const url = process.env[servers[name] ?? '']
+  return {
+    name,
+    module: new URL(`./${name}${extname(import.meta.url)}`, import.meta.url).href,
+    // Child processes have no other way to know it.
+    ...(url === undefined ? {} : { settings: { url } }),
+  }
 }

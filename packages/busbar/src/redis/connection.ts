@@ -1,0 +1,154 @@
+import type { Redis, RedisOptions } from 'ioredis'
+import { BrokerError } from '../broker/index.ts'
+import { ConfigurationError } from '../message/errors.ts'
+import type { BrokerLogger, RedisConnectionOptions } from './options.ts'
+import { scripts } from './scripts/index.ts'
+
+export type Reply = null | number | string | Buffer | readonly Reply[]
+
+const DEFAULT_URL = 'redis://127.0.0.1:6379'
+/** Milliseconds; longest pause between two tries to connect. */
+const LONGEST = 2_000
+
+/** Answers by which a server says that waiting does not help. */
+const HOPELESS = /WRONGPASS|NOAUTH|NOPERM|DB index|invalid password|ENOTFOUND|CERT|self.signed|wrong version number/i
+
+/** Opens connections to one server. A server that is away only delays: commands wait until it is back. */
+export class Connections {
+  private readonly options: RedisConnectionOptions
+  private readonly logger: BrokerLogger
+  private readonly open = new Set<Redis>()
+  private ending = false
+
+  constructor(options: RedisConnectionOptions, logger: BrokerLogger) {
+    this.options = options
+    this.logger = logger
+  }
+
+  /** The server without its password, for people. */
+  get where(): string {
+    const { url = DEFAULT_URL, client } = this.options
+    if (client?.host !== undefined) return `${client.host}:${client.port ?? 6379}`
+    return url.replace(/\/\/[^@/]*@/, '//')
+  }
+
+  /**
+   * A connection that answers. Waits for a server that is away. When it breaks, commands without an answer fail, because what
+   * they may have done has to be looked at; with `resend` they are sent again, in order.
+   *
+   * @throws BrokerError where the server refuses for a reason that will not go away by itself.
+   */
+  async connect(name: string, resend = false): Promise<Redis> {
+    const Client = await loadClient()
+    const options = {
+      ...this.options.client,
+      // Replies of streams as lists, whatever the server speaks.
+      protocol: 2 as const,
+      replyMapping: 'legacy' as const,
+      connectionName: this.options.client?.connectionName ?? `busbar:${name}`,
+      lazyConnect: true,
+      // A command waits for the server instead of failing after some tries.
+      maxRetriesPerRequest: null,
+      enableAutoPipelining: false,
+      autoResendUnfulfilledCommands: resend,
+      scripts,
+      retryStrategy: (tries: number) =>
+        this.ending ? null : Math.min(LONGEST, 25 * 2 ** Math.min(tries, 7)) * jitter(),
+    } satisfies RedisOptions
+    const redis: Redis = new Client(this.options.url ?? DEFAULT_URL, options)
+    if (!resend) failWhenCut(redis)
+    this.open.add(redis)
+    const refused = Promise.withResolvers<never>()
+    refused.promise.catch(() => {})
+    let told = ''
+    redis.on('error', (error: Error) => {
+      if (HOPELESS.test(error.message)) refused.reject(this.refusal(error))
+      if (this.ending || told === error.message) return
+      told = error.message
+      this.logger.warn({ server: this.where, err: error.message }, 'no connection to Redis: trying again')
+    })
+    redis.on('ready', () => (told = ''))
+    redis.connect().catch(() => {})
+    try {
+      await Promise.race([redis.ping(), refused.promise])
+    } catch (error) {
+      this.close(redis)
+      throw error instanceof BrokerError ? error : this.refusal(error as Error)
+    }
+    return redis
+  }
+
+  close(redis: Redis): void {
+    this.open.delete(redis)
+    redis.disconnect()
+  }
+
+  closeAll(): void {
+    this.ending = true
+    for (const redis of this.open) this.close(redis)
+  }
+
+  private refusal(error: Error): BrokerError {
+    return new BrokerError(
+      `cannot use the Redis server ${this.where}: ${error.message}. Check url (host, user, password, /db; rediss:// for TLS) ` +
+        `or client (host, username, password, db, tls)`,
+      { cause: error },
+    )
+  }
+}
+
+/**
+ * The client forgets commands that were sent and not answered when a connection breaks, and their promises with them (unless
+ * it sends them again): here they fail. Those that were not sent yet go on waiting.
+ */
+function failWhenCut(redis: Redis): void {
+  const sent = new Set<Parameters<Redis['sendCommand']>[0]>()
+  const send = redis.sendCommand.bind(redis)
+  redis.sendCommand = (command, stream) => {
+    if (redis.status === 'ready') {
+      sent.add(command)
+      const done = (): void => void sent.delete(command)
+      command.promise.then(done, done)
+    }
+    return send(command, stream)
+  }
+  redis.on('close', () => {
+    const error = new Error('the connection to Redis broke before the answer came')
+    for (const command of sent) command.reject(error)
+    sent.clear()
+  })
+}
+
+const jitter = (): number => 0.5 + Math.random() / 2
+
+async function loadClient(): Promise<typeof Redis> {
+  try {
+    return (await import('ioredis')).Redis
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error
+    throw new ConfigurationError('the Redis brokers need the package ioredis: run npm install ioredis@6', {
+      cause: error,
+    })
+  }
+}
+
+/** Runs one of the scripts; replies come as buffers. The first argument is the number of keys of `scripts/index.ts`. */
+export function run(
+  redis: Redis,
+  script: keyof typeof scripts,
+  args: readonly (string | number | Buffer)[],
+): Promise<Reply> {
+  const commands = redis as unknown as Record<
+    string,
+    (...args: readonly (string | number | Buffer)[]) => Promise<Reply>
+  >
+  return (commands[`${script}Buffer`] as (typeof commands)[string]).apply(redis, args as never)
+}
+
+export function text(reply: Reply | undefined): string {
+  return reply instanceof Buffer ? reply.toString('utf8') : String(reply ?? '')
+}
+
+export function list(reply: Reply | undefined): readonly Reply[] {
+  return Array.isArray(reply) ? reply : []
+}

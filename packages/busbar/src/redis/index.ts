@@ -1,0 +1,2 @@
+export { RedisStreamsBroker } from './broker.ts'
+export type { BrokerLogger, RedisConnectionOptions, RedisStreamsBrokerOptions, RetentionOptions } from './options.ts'

@@ -1,0 +1,54 @@
+/**
+ * Names of keys. All keys of a topic have the topic as their hash tag, so they live in one slot and one script may touch
+ * them together:
+ *
+ * - `busbar:topics`: set of the topics' names
+ * - `busbar:{topic}:meta`: hash, `partitions`
+ * - `busbar:{topic}:<n>`: stream of partition n
+ * - `busbar:{topic}:groups`: set of the groups that ever had a member or a message set aside
+ * - `busbar:{topic}:signal`: short stream of hints: the name of a group that changed
+ * - `busbar:{topic}:delayed`: sorted set of delayed messages by due time, each a hash `…:delayed:<number>`
+ * - `busbar:{topic}:g:<group>`: hash of leases (`o:<n>` owner, `t:<n>` fencing token, `e:<n>` expiry), and behind it
+ *   `:members`, `:marks:<n>`, `:due:<n>`, `:suspects:<n>`, `:handed:<n>`, `:lanes:<n>`, `:heads:<lane>`, `:parked:<lane>`,
+ *   `:letters`, `:dead` and a hash `:a:<entry>` for each message set aside (see `scripts/prelude.ts`)
+ */
+export class Keys {
+  readonly topics: string
+  private readonly prefix: string
+
+  constructor(prefix: string) {
+    this.prefix = prefix
+    this.topics = `${prefix}:topics`
+  }
+
+  /** What all keys of a topic begin with. */
+  base(topic: string): string {
+    return `${this.prefix}:{${topic}}:`
+  }
+
+  stream(topic: string, partition: number): string {
+    return this.base(topic) + String(partition)
+  }
+
+  group(topic: string, group: string): string {
+    return `${this.base(topic)}g:${group}`
+  }
+
+  channel(topic: string): string {
+    return `${this.prefix}:${topic}`
+  }
+}
+
+/**
+ * The partition of a key: FNV-1a over the key's UTF-16 code units, folded. Stable for ever: it decides where the messages
+ * of a key are, so changing it would break the order of every stored topic.
+ */
+export function partitionOf(key: string, partitions: number): number {
+  let hash = 0x811c9dc5
+  for (let index = 0; index < key.length; index++) {
+    hash = Math.imul(hash ^ key.charCodeAt(index), 0x01000193)
+  }
+  // The low bits of FNV mix least.
+  hash ^= hash >>> 15
+  return (hash >>> 0) % partitions
+}

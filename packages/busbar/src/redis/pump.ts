@@ -1,0 +1,224 @@
+import { performance } from 'node:perf_hooks'
+import type { SubscriptionSpec } from '../broker/index.ts'
+import { asideOf } from './aside.ts'
+import { pauseAfter } from './backoff.ts'
+import { list, type Reply, run, text } from './connection.ts'
+import type { RedisContext } from './context.ts'
+import { HandedOut } from './delivery.ts'
+import type { Holdings } from './holdings.ts'
+import type { OpenItem, OwnedPartition } from './partition.ts'
+import { storeVerdicts } from './verdicts.ts'
+import type { Window } from './window.ts'
+import { fromFields } from './wire.ts'
+
+/** Most messages of one step of one partition: bounds the time that a script holds the server. */
+const MOST = 512
+
+export interface PumpHost {
+  readonly context: RedisContext
+  readonly spec: SubscriptionSpec
+  readonly window: Window
+  readonly holdings: Holdings
+  wake(): void
+  /** Asks for another turn after `pause` milliseconds. */
+  again(pause: number): void
+}
+
+interface Plan {
+  readonly partition: OwnedPartition
+  readonly limit: number
+  readonly backlog: readonly OpenItem[]
+  readonly suspects: boolean
+  readonly log: boolean
+}
+
+/** Moves messages between the server and the window of a member: verdicts one way, what comes next the other. */
+export class Pump {
+  private readonly host: PumpHost
+  private rotation = 0
+  /** Partitions of which a step failed: what it did is not known. */
+  private readonly uncertain = new Set<OwnedPartition>()
+
+  constructor(host: PumpHost) {
+    this.host = host
+  }
+
+  /** Is there something to hand out, if there were room? */
+  get hasWork(): boolean {
+    return this.host.window.handing && this.host.holdings.all().some((partition) => this.isReady(partition))
+  }
+
+  get isDirty(): boolean {
+    return this.host.holdings.all().some((partition) => partition.dirty)
+  }
+
+  /** Fetches if there is room for it, and stores what has settled if `flush`, or if it fetches anyway. */
+  async turn(flush: boolean): Promise<void> {
+    for (const partition of this.uncertain) {
+      if (!partition.lost) await this.host.holdings.resync(partition)
+      this.uncertain.delete(partition)
+    }
+    await this.storeVerdicts()
+    const { window, holdings } = this.host
+    const owned = holdings.all()
+    const fetching = window.wantsMore || (flush && window.handing && window.room > 0) ? this.ready(owned) : []
+    const plans = this.plan(fetching)
+    const planned = new Set(plans.map(({ partition }) => partition))
+    for (const partition of owned) {
+      if (planned.has(partition) || !partition.dirty) continue
+      if (!flush && partition.storedWaiters.length === 0 && plans.length === 0) continue
+      plans.push({ partition, limit: 0, backlog: [], suspects: false, log: false })
+    }
+    const results = await Promise.allSettled(plans.map((plan) => this.step(plan)))
+    const failed = results.find((result) => result.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
+  }
+
+  private async storeVerdicts(): Promise<void> {
+    const now = performance.now()
+    const { context, spec, holdings, window } = this.host
+    const storing = holdings.all().filter(({ toStore, storeAgainAt }) => toStore.length > 0 && now >= storeAgainAt)
+    await Promise.all(
+      storing.map(async (partition) => {
+        const stored = await storeVerdicts(context, spec.group, holdings.keysOf(partition.topic), partition, window)
+        if (stored === 'lost') holdings.lose(partition)
+        else if (stored === 'failed') {
+          const pause = pauseAfter(++partition.storeFailures)
+          partition.storeAgainAt = performance.now() + pause
+          this.host.again(pause)
+        } else partition.storeFailures = 0
+      }),
+    )
+    if (storing.length > 0) this.host.wake()
+  }
+
+  /** Begins with another partition each time, so that a small window serves all. */
+  private ready(owned: readonly OwnedPartition[]): OwnedPartition[] {
+    const ready = owned.filter((partition) => this.isReady(partition))
+    this.rotation = ready.length === 0 ? 0 : (this.rotation + 1) % ready.length
+    return [...ready.slice(this.rotation), ...ready.slice(0, this.rotation)]
+  }
+
+  private isReady(partition: OwnedPartition): boolean {
+    if (partition.draining || partition.lost) return false
+    const { window, context } = this.host
+    const now = context.now()
+    if (partition.nextDue <= now) return true
+    if (partition.nextSuspect <= now && window.mayRunSuspect) return true
+    const [first] = partition.backlog
+    if (first !== undefined) return !first.suspect || (window.mayRunSuspect && !window.waits(partition))
+    return partition.more && !window.waits(partition)
+  }
+
+  private plan(ready: readonly OwnedPartition[]): Plan[] {
+    const { window, context } = this.host
+    const plans: Plan[] = []
+    let { room } = window
+    let suspects = window.mayRunSuspect ? 1 : 0
+    const each = Math.min(MOST, Math.ceil(room / Math.max(1, ready.length)))
+    for (const partition of ready) {
+      const limit = Math.min(each, room)
+      if (limit <= 0) break
+      room -= limit
+      const waits = window.waits(partition)
+      const [first] = partition.backlog
+      let backlog: OpenItem[] = []
+      if (first?.suspect === true) {
+        if (!waits && suspects > 0) backlog = [first]
+        suspects -= backlog.length
+      } else if (first !== undefined) {
+        const end = partition.backlog.findIndex((item) => item.suspect)
+        backlog = partition.backlog.slice(0, Math.min(limit, end < 0 ? Infinity : end))
+      }
+      const alone = suspects > 0 && partition.nextSuspect <= context.now()
+      if (alone) suspects--
+      const log = first === undefined && partition.more && !waits
+      plans.push({ partition, limit, backlog, suspects: alone, log })
+    }
+    return plans
+  }
+
+  private async step(plan: Plan): Promise<void> {
+    const { partition, backlog, log } = plan
+    const { context, spec, holdings } = this.host
+    const acks = partition.acks.splice(0)
+    const begun = [...partition.begun]
+    partition.begun.clear()
+    const waiters = partition.storedWaiters.splice(0)
+    if (log) partition.more = false
+    const about = [partition.n, partition.token, spec.group, context.lease, context.now(), plan.limit]
+    const flags = [spec.onFailure === 'park', plan.suspects, log].map(Number)
+    const reads = backlog.map((item) => item.id)
+    const changes = [acks.length, ...acks, ...marksOf(begun, backlog), ...attemptsOf(begun)]
+    const args = [...holdings.keysOf(partition.topic), ...about, ...flags, ...changes, reads.length, ...reads]
+    let reply: Reply
+    try {
+      reply = await run(context.redis, 'busbarStep', args)
+    } catch (error) {
+      partition.acks.unshift(...acks)
+      for (const delivery of begun) if (delivery.state !== 'done') partition.begun.add(delivery)
+      partition.storedWaiters.unshift(...waiters)
+      partition.more = true
+      this.uncertain.add(partition)
+      throw error
+    }
+    for (const waiter of waiters) waiter()
+    if (partition.lost) return
+    if (reply === null) return holdings.lose(partition)
+    this.take(plan, list(reply))
+  }
+
+  private take({ partition, backlog, log }: Plan, [asides, line, more, due, suspect, last]: readonly Reply[]): void {
+    const { window, context } = this.host
+    partition.backlog = partition.backlog.slice(backlog.length)
+    if (log && more === 1) partition.more = true
+    partition.nextDue = timeOf(due)
+    partition.nextSuspect = timeOf(suspect)
+    if (text(last) !== '') partition.last = text(last)
+    const found = list(asides).map((one) => asideOf(one, partition, partition.topic.name))
+    const known = new Map(backlog.map((item) => [item.id, item]))
+    for (const one of list(line)) found.push(this.inLine(partition, list(one), known))
+    for (const delivery of found) window.take(partition, delivery)
+    if (!partition.more && !partition.draining) {
+      context.watcher.watch(partition.stream, partition, partition.last, () => {
+        partition.more = true
+        this.host.wake()
+      })
+    }
+    for (const delivery of found) window.handOut(partition, delivery)
+  }
+
+  private inLine(
+    partition: OwnedPartition,
+    [name, fields]: readonly Reply[],
+    known: ReadonlyMap<string, OpenItem>,
+  ): HandedOut {
+    const id = text(name)
+    const place = `${partition.n}@${id}`
+    const { message, error } = fromFields(list(fields) as readonly Buffer[], place)
+    const { attempts = 0, crashes = 0, suspect = false } = known.get(id) ?? {}
+    const from = { id, place, attempts, crashes, suspect, unreadable: error }
+    return new HandedOut(partition, message, partition.topic.name, from)
+  }
+}
+
+/** Unix milliseconds; Infinity: none. */
+function timeOf(reply: Reply | undefined): number {
+  const score = text(reply)
+  return score === '' ? Infinity : Number(score)
+}
+
+/** What is to be kept with messages in line: runs that began, and that a suspect is about to be handed out. */
+function marksOf(begun: readonly HandedOut[], backlog: readonly OpenItem[]): (string | number)[] {
+  const marks: string[] = []
+  for (const one of begun) {
+    if (one.entry === undefined) marks.push(one.id, `${one.begun}:${one.crashes}:${one.suspect ? 'x' : ''}`)
+  }
+  for (const one of backlog) if (one.suspect) marks.push(one.id, `${one.attempts}:${one.crashes}:x`)
+  return [marks.length / 2, ...marks]
+}
+
+function attemptsOf(begun: readonly HandedOut[]): (string | number)[] {
+  const attempts = begun.flatMap((one) => (one.entry === undefined ? [] : [one.entry, one.begun]))
+  return [attempts.length / 2, ...attempts]
+}

@@ -1,0 +1,34 @@
+import * as aside from './aside.ts'
+import * as leases from './leases.ts'
+import { settle } from './settle.ts'
+import { step } from './step.ts'
+import * as topic from './topic.ts'
+
+const ofGroup = (lua: string): Script => ({ lua, numberOfKeys: 2 })
+const ofTopic = (lua: string): Script => ({ lua, numberOfKeys: 1 })
+
+interface Script {
+  readonly lua: string
+  readonly numberOfKeys: number
+}
+
+/** Every write that has to be atomic or fenced. The keys of `ofGroup` are the group's hash and what the topic's keys begin with. */
+export const scripts = {
+  busbarEnter: ofGroup(leases.enter),
+  busbarBeat: ofGroup(leases.beat),
+  busbarClaim: ofGroup(leases.claim),
+  busbarResync: ofGroup(leases.resync),
+  busbarRelease: ofGroup(leases.release),
+  busbarLeave: ofGroup(leases.leave),
+  busbarDropGroup: ofGroup(leases.dropGroup),
+  busbarStep: ofGroup(step),
+  busbarSettle: ofGroup(settle),
+  busbarPut: ofGroup(aside.put),
+  busbarRedrive: ofGroup(aside.redrive),
+  busbarDiscard: ofGroup(aside.discard),
+  busbarTakeRedriven: ofGroup(aside.takeRedriven),
+  busbarDelay: ofTopic(topic.delay),
+  busbarMoveDelayed: ofTopic(topic.moveDelayed),
+  busbarTrim: ofTopic(topic.trim),
+  busbarMeasure: ofTopic(topic.measure),
+} as const

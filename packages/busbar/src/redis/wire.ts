@@ -1,0 +1,90 @@
+import { fromCloudEvent, toCloudEvent } from '../message/cloudevents.ts'
+import { ConfigurationError, DecodeError } from '../message/errors.ts'
+import { type EncodedMessage, Snapshot } from '../message/message.ts'
+
+/**
+ * A message as fields of a stream entry or hash: the attributes of the CloudEvents event under their own names, the body in
+ * `data` where it is text and in `databytes` where it is bytes. Another client may leave out all that CloudEvents calls
+ * optional. An empty `partitionkey` says that a message with a subject has no key.
+ */
+const TEXT = 'data'
+const BYTES = 'databytes'
+const KEY = 'partitionkey'
+
+export type Field = string | Buffer
+
+export function toFields(message: EncodedMessage): Field[] {
+  const { body } = message
+  if (body instanceof Snapshot) {
+    throw new ConfigurationError(`${message.type} ${message.id} holds a copy for this process, not text or bytes`)
+  }
+  const fields: Field[] = []
+  for (const [name, value] of Object.entries(toCloudEvent(message).attributes)) fields.push(name, value)
+  if (message.subject !== undefined && message.key === undefined) fields.push(KEY, '')
+  if (typeof body === 'string') fields.push(TEXT, body)
+  else fields.push(BYTES, Buffer.from(body.buffer, body.byteOffset, body.byteLength))
+  return fields
+}
+
+/** The message, and what is wrong with it where it is none: then it holds the raw bytes. */
+export interface Received {
+  readonly message: EncodedMessage
+  readonly error?: DecodeError
+}
+
+/** `place` names what cannot be read. */
+export function fromFields(fields: readonly Buffer[], place: string): Received {
+  const attributes: Record<string, string> = {}
+  let body: string | Uint8Array = ''
+  for (let index = 0; index + 1 < fields.length; index += 2) {
+    const name = nameOf(fields[index] as Buffer)
+    const value = fields[index + 1] as Buffer
+    if (name === TEXT) body = value.toString('utf8')
+    else if (name === BYTES) body = Uint8Array.from(value)
+    else if (!name.startsWith('~')) attributes[name] = value.toString('utf8')
+  }
+  const keyless = attributes[KEY] === ''
+  if (keyless) delete attributes[KEY]
+  try {
+    const message = fromCloudEvent({ attributes, body })
+    return { message: keyless ? { ...message, key: undefined } : message }
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error
+    return { message: unreadable(attributes, body, place), error }
+  }
+}
+
+/** Names repeat: they are decoded once. */
+const names = new Map<string, string>()
+
+function nameOf(bytes: Buffer): string {
+  const raw = bytes.toString('latin1')
+  let name = names.get(raw)
+  if (name === undefined) {
+    name = bytes.toString('utf8')
+    if (names.size < 1_000) names.set(raw, name)
+  }
+  return name
+}
+
+function unreadable(attributes: Record<string, string>, body: string | Uint8Array, place: string): EncodedMessage {
+  const id = attributes['id'] ?? place
+  return {
+    id,
+    type: attributes['type'] ?? 'unreadable',
+    kind: 'event',
+    source: attributes['source'] ?? 'redis',
+    time: new Date(),
+    version: 1,
+    contentType: 'application/octet-stream',
+    metadata: { correlationId: id },
+    // What is left where there is no body at all.
+    body: body === '' ? JSON.stringify(attributes) : body,
+  }
+}
+
+/** Bytes of a body on the wire. */
+export function byteLength({ body }: EncodedMessage): number {
+  if (typeof body === 'string') return Buffer.byteLength(body)
+  return body instanceof Uint8Array ? body.byteLength : 0
+}
