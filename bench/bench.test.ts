@@ -35,7 +35,13 @@ describe('bench memory sqlite --json, at its smallest', () => {
   })
 
   test.each([64, 500])('measures Busbar and the raw baseline alike with %i bytes', (payloadBytes) => {
-    const all = ['end to end', 'consume', 'latency p50', ...PUBLISHING.map((how) => `publish ${how}`)]
+    const all = [
+      'end to end',
+      'end to end, 100 in flight',
+      'consume',
+      'latency p50',
+      ...PUBLISHING.map((how) => `publish ${how}`),
+    ]
     for (const suite of ['memory', 'sqlite']) {
       for (const subject of ['busbar', 'raw']) {
         expect(measured(suite, subject, payloadBytes)).toEqual(expect.arrayContaining(all))

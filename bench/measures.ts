@@ -8,9 +8,6 @@ type Measured = Pick<Sample, 'measure' | 'unit' | 'value'>
 /** A way of measuring. Undefined: this subject cannot do that. */
 export type Measure = (subject: Subject, plan: Plan) => Promise<readonly Measured[]> | undefined
 
-/** Messages on their way at once while throughput is measured. */
-const OUTSTANDING = 1_000
-
 /** In the order in which they are run: what is compared with peers last, when everything is compiled. */
 export const MEASURES: readonly Measure[] = [
   publishing('publish one by one', 1, (subject) => (from) => subject.one(from)),
@@ -20,7 +17,8 @@ export const MEASURES: readonly Measure[] = [
   publishing('publish batches of 1000', 1_000, ({ batch }) => batch && ((from) => batch(from, 1_000))),
   consume,
   latency,
-  endToEnd,
+  endToEnd('end to end, 100 in flight', 100),
+  endToEnd('end to end', 1_000),
 ]
 
 /** Calls `send` and waits for it, again and again, while its messages wait for a handler that is away. */
@@ -80,31 +78,58 @@ function consume(subject: Subject, plan: Plan): Promise<readonly Measured[]> | u
 }
 
 /**
- * Publishes and handles at the same time, steadily: a window of a thousand is published when no more than a thousand
+ * Publishes and handles at the same time, steadily: a window of so many messages is published when no more than as many
  * before it are still to be handled. The clock runs from one message handled to another, so no start-up is counted.
  */
-export async function endToEnd({ window, tally, line }: Subject, plan: Plan): Promise<readonly Measured[]> {
-  await line?.away()
-  await line?.back()
-  let sent = tally.count
-  const step = async (): Promise<void> => {
-    const outstanding = tally.reach(sent - OUTSTANDING)
-    await window(sent, OUTSTANDING)
-    sent += OUTSTANDING
-    await outstanding
+function endToEnd(measure: string, inFlight: number): Measure {
+  return async (subject, plan) => {
+    const { line, tally } = subject
+    await line?.away()
+    await line?.back()
+    const flow = new Flow(subject, inFlight)
+    await flow.step()
+    await flow.run(plan.warmUp)
+    const value = await flow.run(plan.duration)
+    await tally.reach(flow.sent)
+    return [{ measure, unit: 'msg/s', value }]
   }
-  const run = async (milliseconds: number): Promise<number> => {
+}
+
+class Flow {
+  sent: number
+  private readonly subject: Subject
+  private readonly inFlight: number
+
+  constructor(subject: Subject, inFlight: number) {
+    this.subject = subject
+    this.inFlight = inFlight
+    this.sent = subject.tally.count
+  }
+
+  async step(): Promise<void> {
+    const { sent, inFlight } = this
+    const room = this.subject.tally.reach(sent - inFlight)
+    await this.subject.window(sent, inFlight)
+    this.sent += inFlight
+    await room
+  }
+
+  /** @returns Messages handled in a second. */
+  async run(milliseconds: number): Promise<number> {
+    const { tally } = this.subject
     const begin = performance.now()
     const from = tally.count
-    do await step()
+    do await this.step()
     while (performance.now() - begin < milliseconds)
     return ((tally.count - from) / (performance.now() - begin)) * 1_000
   }
-  await step()
-  await run(plan.warmUp)
-  const value = await run(plan.duration)
-  await tally.reach(sent)
-  return [{ measure: 'end to end', unit: 'msg/s', value }]
+}
+
+/** Until everything is compiled; measures nothing. */
+export async function settle(subject: Subject, milliseconds: number): Promise<void> {
+  const flow = new Flow(subject, 1_000)
+  await flow.run(milliseconds)
+  await subject.tally.reach(flow.sent)
 }
 
 /** One message at a time, from the call of publish to the call of the handler. */

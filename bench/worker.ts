@@ -2,7 +2,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { endToEnd, MEASURES } from './measures.ts'
+import { MEASURES, settle } from './measures.ts'
 import { type PlanName, plans } from './plan.ts'
 import type { Sample } from './sample.ts'
 import type { Subject } from './subject.ts'
@@ -18,21 +18,18 @@ const task = JSON.parse(process.argv[2] ?? '{}') as Task
 const plan = plans[task.plan]
 const suite = suites[task.suite]
 
+const reports: Promise<void>[] = []
 const folder = await mkdtemp(join(tmpdir(), 'busbar-bench-'))
 try {
-  let settle = plan.settle
-  for (const payloadBytes of plan.payloads) {
-    await measure(payloadBytes, settle)
-    settle = 0
-  }
+  for (const [index, payloadBytes] of plan.payloads.entries()) await measure(payloadBytes, index === 0)
 } finally {
   await rm(folder, { recursive: true, force: true })
 }
+await Promise.all(reports)
 // Some peers leave timers and signal handlers behind.
-process.disconnect?.()
 process.exit()
 
-async function measure(payloadBytes: number, settle: number): Promise<void> {
+async function measure(payloadBytes: number, first: boolean): Promise<void> {
   const subjects: [string, Subject][] = []
   for (const name of task.subjects) {
     const own = join(folder, `${name}-${payloadBytes}`)
@@ -42,7 +39,7 @@ async function measure(payloadBytes: number, settle: number): Promise<void> {
     const { open } = await contender.load()
     subjects.push([name, await open(payloadBytes, own)])
   }
-  for (const [, subject] of subjects) await endToEnd(subject, { ...plan, warmUp: 0, duration: settle })
+  for (const [, subject] of subjects) if (first) await settle(subject, plan.settle)
   for (const run of MEASURES) {
     for (const [name, subject] of subjects) {
       const measured = (await run(subject, plan)) ?? []
@@ -53,5 +50,5 @@ async function measure(payloadBytes: number, settle: number): Promise<void> {
 }
 
 function report(sample: Sample): void {
-  process.send?.(sample)
+  reports.push(new Promise((resolve) => process.send?.(sample, () => resolve())))
 }

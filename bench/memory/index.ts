@@ -44,6 +44,8 @@ export const memory: Suite = {
   processes: Object.keys(subjects).map((name) => [name]),
   extras: [],
   notes: [
+    'End to end: a thousand to two thousand messages on their way at once (or a tenth of that), for every subject alike. ' +
+      'How many decides much: reading costs @node-ts/bus-core, and ending a handler costs @nestjs/cqrs, more the more there are.',
     'Publishing: to one group whose handler is away, so every message is kept. Nothing is written to disk.',
     'Batching: calls of the same turn of the event loop are sent to the broker together.',
   ],
