@@ -41,6 +41,17 @@ function lines(options: { concurrency?: number; ageing?: number } = {}) {
   }
 }
 
+test('what another member may have got while it waited is given back unrun, and its line goes on', async () => {
+  const { begun, subject, push, end } = lines()
+  void push('a1', 'a')
+  const lost: Delivery = { ...delivery('a2', { key: 'a' }), lapsed: true }
+  const verdict = subject.push(lost)
+  void push('a3', 'a')
+  await end('a1')
+  expect(await verdict).toEqual({ release: true })
+  expect(begun).toEqual(['a1', 'a3'])
+})
+
 test('of one key one at a time and in order; other keys and messages without a key meanwhile', async () => {
   const { begun, push, end } = lines()
   for (const [data, key] of [

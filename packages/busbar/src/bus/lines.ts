@@ -120,6 +120,12 @@ export class Lines {
   /** The same for one that has waited: its promise is settled with the verdict itself, which is cheaper than with a promise of it. */
   private beginWaiting({ delivery, line, settle }: Waiting): void {
     this.running++
+    if (delivery.lapsed ?? delivery.signal.aborted) {
+      // While it waited another member may have got it.
+      this.end(line)
+      settle(RELEASE)
+      return
+    }
     const verdict = this.run(delivery)
     if (!(verdict instanceof Promise)) {
       this.end(line)

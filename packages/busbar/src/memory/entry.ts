@@ -56,6 +56,10 @@ export class MemoryDelivery implements Delivery {
     return this.controller.signal
   }
 
+  get lapsed(): boolean {
+    return this.controller?.signal.aborted === true
+  }
+
   began(attempts: number): void {
     this.entry.attempts = Math.max(this.entry.attempts, attempts)
   }

@@ -26,6 +26,8 @@ const RELEASE_PAUSE = 20
 
 /** How far a member has read one partition. Only in memory. */
 class Reader implements DeliveryOwner {
+  /** What nobody shares, nobody can lose. */
+  readonly lapsed = false
   readonly topic: Topic
   readonly partition: number
   position: Position

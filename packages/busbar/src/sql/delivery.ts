@@ -16,6 +16,8 @@ export interface DeliveryOwner {
   began(delivery: HandedOut, attempts: number): void | Promise<void>
   /** The place for people. */
   place(delivery: HandedOut): string
+  /** Its right to hand out may have run out. */
+  readonly lapsed: boolean
 }
 
 interface Origin {
@@ -82,6 +84,10 @@ export class HandedOut implements Delivery {
       if (this.aborted) this.controller.abort()
     }
     return this.controller.signal
+  }
+
+  get lapsed(): boolean {
+    return this.aborted || this.owner.lapsed
   }
 
   began(attempts: number): void | Promise<void> {

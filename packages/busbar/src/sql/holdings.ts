@@ -79,8 +79,10 @@ export class Holdings {
       await bury(sql, spec.group, now - 2 * context.lease)
       return renew(sql, spec.group, id, now + context.lease)
     })
-    const lost = this.all().filter((one) => held.get(one.name) !== one.token)
-    for (const partition of lost) this.lose(partition)
+    for (const partition of this.all()) {
+      if (held.get(partition.name) === partition.token) partition.expires = now + context.lease
+      else this.lose(partition)
+    }
   }
 
   /** What others have appended or set aside. */
@@ -137,7 +139,7 @@ export class Holdings {
         const wish = { group: spec.group, topic, partition, owner: id, now, expires: now + context.lease }
         const got = await claim(sql, context.dialect, wish)
         if (got === undefined) continue
-        const owned = new OwnedPartition(got, () => this.host.wake())
+        const owned = new OwnedPartition(got, wish.expires, () => this.host.wake())
         if (spec.onFailure === 'park') for (const lane of await blockedLanes(sql, got)) owned.blocked.add(lane)
         owned.nextDue = await nextDue(sql, got, 'due')
         owned.nextSuspect = await nextDue(sql, got, 'suspect')

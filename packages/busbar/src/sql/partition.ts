@@ -58,11 +58,14 @@ export class OwnedPartition implements LeaseName, DeliveryOwner {
   draining = false
   /** Another member has it, or it was released: nothing of it may be written any more. */
   lost = false
+  /** Unix milliseconds until which the lease is known to be ours. Raised by the heartbeat. */
+  expires: number
 
   private readonly onBegan: () => void
 
   /** `onBegan`: something has to be stored soon, somebody waits for it. */
-  constructor(claim: Claim, onBegan: () => void) {
+  constructor(claim: Claim, expires: number, onBegan: () => void) {
+    this.expires = expires
     this.group = claim.group
     this.topic = claim.topic
     this.partition = claim.partition
@@ -70,6 +73,11 @@ export class OwnedPartition implements LeaseName, DeliveryOwner {
     this.position = claim.position
     this.backlog = [...claim.open]
     this.onBegan = onBegan
+  }
+
+  /** A process that was busy for longer than the lease does not know yet whether another one has taken it. */
+  get lapsed(): boolean {
+    return this.lost || Date.now() >= this.expires
   }
 
   get name(): string {

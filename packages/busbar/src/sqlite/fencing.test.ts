@@ -1,7 +1,7 @@
 import { DatabaseSync } from 'node:sqlite'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Verdict } from '../broker/index.ts'
-import { collect, dead, eventually, gate, outgoing, scratchFile, started } from './fixtures/scratch.ts'
+import { collect, dead, eventually, gate, numbered, outgoing, scratchFile, started } from './fixtures/scratch.ts'
 
 /** Another owner has taken all partitions, as after a lease that ran out unnoticed. */
 function steal(file: string): DatabaseSync {
@@ -67,4 +67,18 @@ test('a former owner reads nothing more of the partition', async () => {
   expect(member.deliveries).toEqual([])
   const rows = database.prepare(`SELECT SUM(position) AS positions FROM busbar_cursors WHERE grp = 'billing'`).get()
   expect(rows).toEqual({ positions: 0 })
+})
+
+test('a process that was busy for longer than its lease does not trust it until the next sign of life', async () => {
+  const broker = await started({ file: scratchFile(), lease: 300 })
+  const { deliveries, stop } = await collect(broker, {}, () => new Promise(() => {}))
+  await broker.publish(numbered(2, 2))
+  await eventually(() => deliveries.length === 2, '2 deliveries')
+  await eventually(() => deliveries.every((delivery) => delivery.lapsed === false), 'a lease that is kept')
+  // Nothing else runs meanwhile, as under a long computation.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600)
+  expect(deliveries.map((delivery) => delivery.lapsed)).toEqual([true, true])
+  // Nobody took it.
+  await eventually(() => deliveries.every((delivery) => delivery.lapsed === false), 'a lease that is kept again')
+  await stop(0)
 })
