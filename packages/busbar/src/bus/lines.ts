@@ -4,6 +4,7 @@ import type { Clock } from './clock.ts'
 import { Fifo } from '../broker/fifo.ts'
 import { Keys, type Line } from './keys.ts'
 
+/** Lowest first. */
 const LANES = ['low', 'normal', 'high', 'critical'] as const satisfies readonly Priority[]
 
 const RELEASE: Verdict = { release: true }
@@ -32,6 +33,9 @@ export class Lines {
   waiting = 0
 
   private readonly lanes = LANES.map(() => new Fifo<Waiting>())
+  private readonly normal = this.lanes[LANES.indexOf('normal')] as Fifo<Waiting>
+  /** How many are in the other lanes: where nobody uses priorities, nobody pays for them. */
+  private prioritized = 0
   private readonly keys = new Keys<Waiting>()
   private readonly concurrency: number
   private readonly ageing: number
@@ -86,6 +90,7 @@ export class Lines {
         item.settle(RELEASE)
       }
     }
+    this.prioritized = 0
   }
 
   private enqueue(delivery: Delivery, line: Line<Waiting> | undefined): Promise<Verdict> {
@@ -98,7 +103,7 @@ export class Lines {
         return
       }
       if (line !== undefined) line.busy = true
-      this.laneOf(delivery).push(item)
+      this.enter(item)
       this.pump()
     })
   }
@@ -143,7 +148,7 @@ export class Lines {
     if (line !== undefined) {
       const next = line.behind?.shift()
       if (next === undefined) line.busy = false
-      else this.laneOf(next.delivery).push(next)
+      else this.enter(next)
     }
     if (this.waiting > 0) this.pump()
   }
@@ -161,34 +166,28 @@ export class Lines {
     this.pumping = false
   }
 
-  private laneOf(delivery: Delivery): Fifo<Waiting> {
-    const lane = delivery.message.priority === undefined ? 1 : LANES.indexOf(delivery.message.priority)
-    return this.lanes[lane < 0 ? 1 : lane] as Fifo<Waiting>
+  private enter(item: Waiting): void {
+    const { priority } = item.delivery.message
+    const lane = priority === undefined ? this.normal : (this.lanes[LANES.indexOf(priority)] ?? this.normal)
+    if (lane !== this.normal) this.prioritized++
+    lane.push(item)
   }
 
-  /** Of the lanes' heads the one with the highest priority, aged. */
   private next(): Waiting | undefined {
-    let best: Fifo<Waiting> | undefined
-    let bestRank = 0
-    for (let level = LANES.length - 1; level >= 0; level--) {
-      const lane = this.lanes[level] as Fifo<Waiting>
-      const head = lane.peek()
-      if (head === undefined) continue
-      if (best === undefined) {
-        best = lane
-        bestRank = -1
-        continue
-      }
-      // Only with two lanes in use is the clock asked.
-      const now = this.clock.now()
-      if (bestRank === -1) bestRank = this.rank(best, now)
-      const rank = level + (now - head.since) / this.ageing
-      if (rank > bestRank) {
-        best = lane
-        bestRank = rank
-      }
-    }
-    return best?.shift()
+    if (this.prioritized === 0) return this.normal.shift()
+    const lane = this.highest()
+    if (lane !== this.normal) this.prioritized--
+    return lane?.shift()
+  }
+
+  /** The lane whose head has the highest priority, aged. */
+  private highest(): Fifo<Waiting> | undefined {
+    const waiting = this.lanes.filter((lane) => lane.length > 0)
+    // Only with two lanes in use is the clock asked.
+    if (waiting.length < 2) return waiting[0]
+    const now = this.clock.now()
+    // Of equals the one that was higher to begin with.
+    return waiting.reduceRight((best, lane) => (this.rank(lane, now) > this.rank(best, now) ? lane : best))
   }
 
   private rank(lane: Fifo<Waiting>, now: number): number {
