@@ -1,2 +1,9 @@
 export { RedisStreamsBroker } from './broker.ts'
-export type { BrokerLogger, RedisConnectionOptions, RedisStreamsBrokerOptions, RetentionOptions } from './options.ts'
+export { RedisPubSubBroker } from './pubsub-broker.ts'
+export type {
+  BrokerLogger,
+  RedisConnectionOptions,
+  RedisPubSubBrokerOptions,
+  RedisStreamsBrokerOptions,
+  RetentionOptions,
+} from './options.ts'

@@ -30,6 +30,11 @@ export interface RedisStreamsBrokerOptions extends RedisConnectionOptions {
   readonly clock?: { now(): number }
 }
 
+export interface RedisPubSubBrokerOptions extends RedisConnectionOptions {
+  /** Messages of one subscription that wait in memory for its handlers; what comes beyond is lost. Default 10 000. */
+  readonly maxWaiting?: number
+}
+
 export interface RetentionOptions {
   /** Milliseconds. What a known group has not settled stays longer. `Infinity` keeps everything. Default 7 days. */
   readonly maxAge?: number

@@ -13,6 +13,8 @@ import { fromFields } from './wire.ts'
 
 /** Most messages of one step of one partition: bounds the time that a script holds the server. */
 const MOST = 512
+/** Fewer than these are not worth a script, so a small window is filled from few partitions, in turns. */
+const LEAST = 4
 
 export interface PumpHost {
   readonly context: RedisContext
@@ -36,6 +38,8 @@ interface Plan {
 export class Pump {
   private readonly host: PumpHost
   private rotation = 0
+  /** Partitions that the turn before fetched from. */
+  private served = 0
   /** Partitions of which a step failed: what it did is not known. */
   private readonly uncertain = new Set<OwnedPartition>()
 
@@ -95,7 +99,7 @@ export class Pump {
   /** Begins with another partition each time, so that a small window serves all. */
   private ready(owned: readonly OwnedPartition[]): OwnedPartition[] {
     const ready = owned.filter((partition) => this.isReady(partition))
-    this.rotation = ready.length === 0 ? 0 : (this.rotation + 1) % ready.length
+    this.rotation = ready.length === 0 ? 0 : (this.rotation + Math.max(1, this.served)) % ready.length
     return [...ready.slice(this.rotation), ...ready.slice(0, this.rotation)]
   }
 
@@ -115,7 +119,7 @@ export class Pump {
     const plans: Plan[] = []
     let { room } = window
     let suspects = window.mayRunSuspect ? 1 : 0
-    const each = Math.min(MOST, Math.ceil(room / Math.max(1, ready.length)))
+    const each = Math.min(MOST, Math.max(LEAST, Math.ceil(room / Math.max(1, ready.length))))
     for (const partition of ready) {
       const limit = Math.min(each, room)
       if (limit <= 0) break
@@ -135,6 +139,7 @@ export class Pump {
       const log = first === undefined && partition.more && !waits
       plans.push({ partition, limit, backlog, suspects: alone, log })
     }
+    this.served = plans.length
     return plans
   }
 

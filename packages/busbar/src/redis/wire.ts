@@ -7,8 +7,8 @@ import { type EncodedMessage, Snapshot } from '../message/message.ts'
  * `data` where it is text and in `databytes` where it is bytes. Another client may leave out all that CloudEvents calls
  * optional. An empty `partitionkey` says that a message with a subject has no key.
  */
-const TEXT = 'data'
-const BYTES = 'databytes'
+export const TEXT = 'data'
+export const BYTES = 'databytes'
 const KEY = 'partitionkey'
 
 export type Field = string | Buffer

@@ -55,7 +55,9 @@ for n = 0, partitions - 1 do
     for _, info in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
       local group = {}
       for i = 1, #info, 2 do group[info[i]] = info[i + 1] end
-      local needed = group['last-delivered-id']
+      -- What was read and settled is not needed: the one after it is.
+      local ms, seq = string.match(group['last-delivered-id'], '^(%d+)-(%d+)$')
+      local needed = ms .. '-' .. string.format('%.0f', tonumber(seq) + 1)
       if group['pending'] > 0 then needed = redis.call('XPENDING', stream, group['name'])[2] end
       if before(needed, oldest) then oldest = needed end
     end

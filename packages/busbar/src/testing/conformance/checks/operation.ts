@@ -14,7 +14,7 @@ export const operationChecks: readonly Check[] = [
       const child = await ctx.child({ exposeGc: true })
       const cycles = async (count: number): Promise<void> => {
         for (let n = 0; n < count; n++) {
-          const broadcast = n % 2 === 1 && ctx.capabilities.broadcast
+          const broadcast = !ctx.capabilities.groups || (n % 2 === 1 && ctx.capabilities.broadcast)
           await child.subscribe(ctx.spec({ broadcast }))
           await child.unsubscribe()
         }

@@ -2,13 +2,14 @@ import { extname } from 'node:path'
 import type { ConformanceTarget } from '../target.ts'
 
 /** Brokers of this package that the suite can be run over by name. */
-export const builtInTargets = ['memory', 'sqlite', 'redis-streams', 'nats'] as const
+export const builtInTargets = ['memory', 'sqlite', 'redis-streams', 'redis-pubsub', 'nats'] as const
 
 export type BuiltInTarget = (typeof builtInTargets)[number]
 
 /** Where those that need a server find it: variables that `./script/brokers up` prints. */
 const servers: Readonly<Partial<Record<string, string>>> = {
   'redis-streams': 'BUSBAR_REDIS_URL',
+  'redis-pubsub': 'BUSBAR_REDIS_URL',
   nats: 'BUSBAR_NATS_URL',
 }
 

@@ -1,0 +1,228 @@
+import type { Redis } from 'ioredis'
+import {
+  type Broker,
+  BrokerError,
+  type BrokerMetrics,
+  type BrokerSubscription,
+  type Capabilities,
+  type DeadLetterStore,
+  type Deliver,
+  type Outgoing,
+  PublishError,
+  type SubscriptionSpec,
+  UnsupportedError,
+} from '../broker/index.ts'
+import { ConfigurationError, MessageTooLargeError } from '../message/errors.ts'
+import { Connections } from './connection.ts'
+import { Keys } from './keys.ts'
+import { checkPrefix, type RedisPubSubBrokerOptions, standardErrorLogger } from './options.ts'
+import { PubSubMember } from './pubsub-member.ts'
+import { toPayload } from './pubsub-wire.ts'
+import { byteLength } from './wire.ts'
+
+/** 16 MiB. */
+const MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+
+/**
+ * A broker on Redis Pub/Sub: every subscription gets a copy of what is published while it listens. **At most once**: what nobody
+ * listens to, what comes while a connection is being made again and what a handler fails on is gone. For all else there is
+ * `RedisStreamsBroker`.
+ *
+ * @example
+ * const broker = new RedisPubSubBroker({ url: 'redis://127.0.0.1:6379' })
+ */
+export class RedisPubSubBroker implements Broker {
+  readonly name = 'redis-pubsub'
+  readonly deadLetters: DeadLetterStore = noDeadLetters
+  readonly capabilities: Capabilities = {
+    inProcess: false,
+    durable: false,
+    multiProcess: true,
+    groups: false,
+    broadcast: true,
+    order: 'none',
+    delivery: 'at-most-once',
+    redelivery: false,
+    countsCrashes: false,
+    delay: false,
+    priority: 'window',
+    replay: false,
+    park: false,
+    deadLetters: false,
+    maxMessageBytes: MAX_MESSAGE_BYTES,
+  }
+  /** Messages of this broker that no process received. */
+  unheard = 0
+
+  private readonly options: RedisPubSubBrokerOptions
+  private readonly keys: Keys
+  private readonly connections: Connections
+  private readonly members = new Set<PubSubMember>()
+  /** Members of each topic. */
+  private readonly listeners = new Map<string, Set<PubSubMember>>()
+  private running: { readonly redis: Redis; readonly subscriber: Redis } | undefined
+  private started: Promise<void> | undefined
+  private stopped: Promise<void> | undefined
+
+  constructor(options: RedisPubSubBrokerOptions = {}) {
+    const { prefix = 'busbar', logger = standardErrorLogger, maxWaiting = 10_000 } = options
+    checkPrefix(prefix)
+    if (!(maxWaiting >= 1)) throw new ConfigurationError(`Redis broker: maxWaiting is ${maxWaiting}; give 1 or more`)
+    this.options = options
+    this.keys = new Keys(prefix)
+    this.connections = new Connections(options, logger)
+  }
+
+  start(): Promise<void> {
+    if (this.stopped !== undefined) return Promise.reject(this.notRunning())
+    this.started ??= this.open().catch((error: unknown) => {
+      this.started = undefined
+      throw error
+    })
+    return this.started
+  }
+
+  async publish(batch: readonly Outgoing[]): Promise<void> {
+    const { redis } = this.assertRunning()
+    for (const one of batch) refuse(one)
+    if (batch.length === 0) return
+    const results = await Promise.allSettled(
+      batch.map(({ topic, message }) => redis.publish(this.keys.channel(topic), toPayload(message))),
+    )
+    const failed: { index: number; id: string; error: Error }[] = []
+    for (const [index, result] of results.entries()) {
+      if (result.status === 'rejected') {
+        failed.push({ index, id: batch[index]?.message.id ?? '', error: result.reason as Error })
+      } else if (result.value === 0) this.unheard++
+    }
+    if (failed.length > 0) throw new PublishError(failed, batch.length)
+  }
+
+  async subscribe(spec: SubscriptionSpec, deliver: Deliver): Promise<BrokerSubscription> {
+    const { subscriber } = this.assertRunning()
+    const { group, topics, prefetch } = spec
+    const cannot = (what: string): UnsupportedError =>
+      new UnsupportedError(`Redis Pub/Sub cannot ${what} (subscription ${group}): use Redis Streams`)
+    if (!spec.broadcast) throw cannot('share messages within a group')
+    if (spec.from === 'earliest') throw cannot('begin at the earliest')
+    if (spec.onFailure === 'park') throw cannot('park failed keys')
+    if (topics.length === 0) throw new ConfigurationError(`subscription of group ${group} has no topics`)
+    if (!(prefetch >= 1)) throw new ConfigurationError(`prefetch of group ${group} is ${prefetch}; give 1 or more`)
+    const { logger = standardErrorLogger, maxWaiting = 10_000 } = this.options
+    const onStopped = (one: PubSubMember): Promise<void> => this.gone(one)
+    const member = new PubSubMember(spec, deliver, { maxWaiting, logger, onStopped })
+    this.members.add(member)
+    for (const topic of topics) {
+      const channel = this.keys.channel(topic)
+      const listeners = this.listeners.get(channel) ?? new Set()
+      this.listeners.set(channel, listeners.add(member))
+    }
+    await subscriber.subscribe(...topics.map((topic) => this.keys.channel(topic)))
+    return member
+  }
+
+  async deleteGroup(group: string): Promise<void> {
+    this.assertRunning()
+    const members = [...this.members].filter(({ spec }) => spec.group === group).length
+    if (members > 0) throw new BrokerError(`group ${group} has ${members} members; stop them before deleting it`)
+  }
+
+  /** Only what this process holds: the server keeps nothing. */
+  async metrics(): Promise<BrokerMetrics> {
+    this.assertRunning()
+    const groups = [...this.members].flatMap((member) =>
+      member.spec.topics.map((topic) => {
+        const inFlight = member.inFlight(topic)
+        const lag = inFlight + member.waitingOf(topic)
+        return { group: member.spec.group, topic, lag, inFlight, redelivering: 0, parked: 0, dead: 0 }
+      }),
+    )
+    const topics = [...new Set(groups.map((one) => one.topic))]
+    return { topics: topics.map((topic) => ({ topic, depth: 0, delayed: 0 })), groups }
+  }
+
+  async ping(): Promise<void> {
+    const { redis } = this.assertRunning()
+    if (redis.status !== 'ready') throw new BrokerError(`the Redis server ${this.connections.where} cannot be reached`)
+    await redis.ping()
+  }
+
+  stop(options: { readonly deadline?: number } = {}): Promise<void> {
+    this.stopped ??= this.close()
+    for (const member of this.members) void member.stop(options)
+    return this.stopped
+  }
+
+  private async open(): Promise<void> {
+    // Not sent again after a cut: what was sent twice would come twice.
+    const redis = await this.connections.connect('publisher')
+    const subscriber = await this.connections.connect('subscriber')
+    const prefix = this.keys.channel('')
+    subscriber.on('messageBuffer', (name: Buffer, payload: Buffer) => {
+      const channel = name.toString('utf8')
+      for (const member of this.listeners.get(channel) ?? []) member.receive(channel.slice(prefix.length), payload)
+    })
+    this.running = { redis, subscriber }
+  }
+
+  private async gone(member: PubSubMember): Promise<void> {
+    this.members.delete(member)
+    const quiet: string[] = []
+    for (const topic of member.spec.topics) {
+      const channel = this.keys.channel(topic)
+      const listeners = this.listeners.get(channel)
+      listeners?.delete(member)
+      if (listeners?.size !== 0) continue
+      this.listeners.delete(channel)
+      quiet.push(channel)
+    }
+    const { subscriber } = this.running ?? {}
+    if (quiet.length === 0 || subscriber?.status !== 'ready') return
+    await subscriber.unsubscribe(...quiet).catch(() => {})
+    // Somebody may have subscribed meanwhile.
+    const wanted = quiet.filter((channel) => this.listeners.has(channel))
+    if (wanted.length > 0) await subscriber.subscribe(...wanted)
+  }
+
+  private async close(): Promise<void> {
+    await this.started?.catch(() => {})
+    await Promise.all([...this.members].map((member) => member.stop()))
+    this.connections.closeAll()
+  }
+
+  private assertRunning(): NonNullable<RedisPubSubBroker['running']> {
+    if (this.running === undefined || this.stopped !== undefined) throw this.notRunning()
+    return this.running
+  }
+
+  private notRunning(): BrokerError {
+    const why = this.stopped === undefined ? 'was not started: call start() first' : 'was stopped; make another one'
+    return new BrokerError(`the ${this.name} broker of ${this.connections.where} ${why}`)
+  }
+}
+
+function refuse({ message, deliverAt, group }: Outgoing): void {
+  if (deliverAt !== undefined || group !== undefined) {
+    const what = group === undefined ? 'delay a message' : 'send to one group alone'
+    throw new UnsupportedError(`Redis Pub/Sub cannot ${what} (${message.type} ${message.id}): use Redis Streams`)
+  }
+  const size = byteLength(message)
+  if (size <= MAX_MESSAGE_BYTES) return
+  throw new MessageTooLargeError(
+    `message ${message.id} (${message.type}) has ${size} bytes and Redis Pub/Sub takes ${MAX_MESSAGE_BYTES}; ` +
+      'nothing was sent. Send a reference to the data instead',
+  )
+}
+
+const unsupported = (): Promise<never> =>
+  Promise.reject(new UnsupportedError('Redis Pub/Sub keeps no dead letters: give the bus a store for them'))
+
+const noDeadLetters: DeadLetterStore = {
+  put: unsupported,
+  list: unsupported,
+  get: unsupported,
+  count: unsupported,
+  summarize: unsupported,
+  redrive: unsupported,
+  discard: unsupported,
+}
