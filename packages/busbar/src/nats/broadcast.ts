@@ -55,6 +55,7 @@ export class BroadcastMember implements BrokerSubscription {
     const { context } = this.parts
     const topics = await context.topology.ensure([...new Set(this.spec.topics)])
     await Promise.all(topics.map((topic) => this.follow(topic)))
+    setImmediate(() => this.window.begin())
   }
 
   inFlight(topic: string): number {

@@ -160,9 +160,17 @@ export class NatsBroker implements Broker {
       const topology = new Topology(connection, settings, names)
       await topology.start()
       const { logger = standardErrorLogger } = options
-      const context: NatsContext = { ...connection, names, topology, logger, lease: settings.lease }
+      const context: NatsContext = {
+        ...connection,
+        names,
+        topology,
+        logger,
+        lease: settings.lease,
+        onReconnect: new Set(),
+      }
       const asides = new Asides(context)
       const publisher = new Publisher(context, asides, settings.maxMessageBytes)
+      void watch(context)
       this.running = { context, asides, publisher }
     } catch (error) {
       await connection.nc.close()
@@ -195,5 +203,13 @@ export class NatsBroker implements Broker {
   private notRunning(): BrokerError {
     const why = this.stopped === undefined ? 'was not started: call start() first' : 'was stopped; make another one'
     return new BrokerError(`the NATS broker of ${this.settings.prefix} ${why}`)
+  }
+}
+
+/** Until the connection is closed. */
+async function watch({ nc, onReconnect, logger }: NatsContext): Promise<void> {
+  for await (const { type } of nc.status()) {
+    if (type === 'disconnect') logger.warn({ server: nc.getServer() }, 'the NATS server is away: reconnecting')
+    if (type === 'reconnect') for (const restart of onReconnect) restart()
   }
 }

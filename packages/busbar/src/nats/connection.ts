@@ -1,5 +1,5 @@
 import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream'
-import type { MsgHdrs, NatsConnection } from '@nats-io/transport-node'
+import type { connect as natsConnect, MsgHdrs, NatsConnection } from '@nats-io/transport-node'
 import { BrokerError } from '../broker/index.ts'
 import { ConfigurationError } from '../message/errors.ts'
 import { pauseAfter, sleep } from './backoff.ts'
@@ -15,8 +15,8 @@ export interface Connection {
   readonly jsm: JetStreamManager
   /** The server schedules messages (2.12 and later). */
   readonly schedules: boolean
-  headers(): MsgHdrs
-  nanos(milliseconds: number): number
+  readonly headers: () => MsgHdrs
+  readonly nanos: (milliseconds: number) => number
 }
 
 /**
@@ -70,9 +70,7 @@ async function load() {
   }
 }
 
-type Dial = (typeof import('@nats-io/transport-node'))['connect']
-
-async function dial(connectTo: Dial, settings: Settings): Promise<NatsConnection> {
+async function dial(connectTo: typeof natsConnect, settings: Settings): Promise<NatsConnection> {
   const { servers, client, connectTimeout } = settings
   const deadline = performance.now() + connectTimeout
   for (let failures = 1; ; failures++) {

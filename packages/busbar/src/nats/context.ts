@@ -10,4 +10,6 @@ export interface NatsContext extends Connection {
   readonly logger: BrokerLogger
   /** Milliseconds that a member keeps its partitions without a sign of life. */
   readonly lease: number
+  /** Called after each reconnect, as long as they are in. */
+  readonly onReconnect: Set<() => void>
 }

@@ -12,6 +12,9 @@ export interface FollowOptions {
   readonly ahead: number
 }
 
+/** Milliseconds between signs of life of an idle consumer; it is looked after when two are missing. */
+const HEARTBEAT = 5_000
+
 /** A promise holds back what comes next. */
 type OnMessage = (message: JsMsg) => void | Promise<void>
 
@@ -48,6 +51,7 @@ export class Follower {
       if (follower.left === 0) resolve()
       else follower.caughtUp = resolve
     })
+    context.onReconnect.add(follower.restart)
     void follower.run()
     return { follower, ready }
   }
@@ -56,8 +60,17 @@ export class Follower {
   async close(): Promise<void> {
     if (this.closed) return
     this.closed = true
+    this.context.onReconnect.delete(this.restart)
     this.caughtUp?.()
     await this.end()
+  }
+
+  /**
+   * A server that was gone has forgotten the consumer, and the client's own way back asks the new one for too little until
+   * heartbeats are missed: the loop makes another at once.
+   */
+  private readonly restart = (): void => {
+    void this.messages?.close()
   }
 
   /** Messages that were there to be read. */
@@ -77,7 +90,7 @@ export class Follower {
     })
     this.consumer = consumer
     const { num_pending } = await consumer.info(true)
-    this.messages = await consumer.consume({ max_messages: Math.max(2, ahead) })
+    this.messages = await consumer.consume({ max_messages: Math.max(2, ahead), idle_heartbeat: HEARTBEAT })
     if (this.closed) await this.end()
     return num_pending
   }

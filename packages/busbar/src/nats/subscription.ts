@@ -4,7 +4,8 @@ import { pauseAfter, sleep } from './backoff.ts'
 import type { NatsContext } from './context.ts'
 import { createCursors } from './cursor.ts'
 import type { NatsDeadLetters } from './dead-letters.ts'
-import { OwnedPartition, type PartitionHost } from './partition.ts'
+import type { PartitionHost } from './host.ts'
+import { OwnedPartition } from './partition.ts'
 import { Quiet } from './quiet.ts'
 import { Roster } from './roster.ts'
 import type { Topic } from './topology.ts'
@@ -46,7 +47,7 @@ export class GroupMember implements BrokerSubscription, PartitionHost {
     this.spec = spec
     this.onStopped = onStopped
     this.window = new Window(spec, deliver)
-    this.roster = new Roster(this.context, spec.group, [...new Set(spec.topics)], () => this.balanceSoon())
+    this.roster = new Roster(this.context, spec.group, [...new Set(spec.topics)], () => void this.balanceSoon())
   }
 
   get id(): string {
@@ -64,6 +65,7 @@ export class GroupMember implements BrokerSubscription, PartitionHost {
     // Not unref'd: a process that only consumes stays alive.
     this.heartbeat = setInterval(() => void this.beat(), Math.max(10, this.context.lease / 4))
     await this.balanceSoon()
+    setImmediate(() => this.window.begin())
   }
 
   /** Deliveries handed out and not settled, of one topic. */

@@ -13,6 +13,8 @@ export interface Wanting {
 export class Window {
   /** False: nothing is handed out any more. */
   handing = true
+  /** Nothing is handed out before `subscribe` has told its caller that it has subscribed. */
+  private begun = false
 
   private readonly prefetch: number
   private readonly deliver: Deliver
@@ -32,7 +34,7 @@ export class Window {
   /** Takes a place, or remembers who is to be woken when there is one. */
   enter(who: Wanting): boolean {
     if (!this.handing) return false
-    if (this.full) {
+    if (!this.begun || this.full) {
       this.wanting.add(who)
       return false
     }
@@ -43,6 +45,15 @@ export class Window {
   leave(count: number): void {
     if (count === 0) return
     this.used -= count
+    this.wakeWanting()
+  }
+
+  begin(): void {
+    this.begun = true
+    this.wakeWanting()
+  }
+
+  private wakeWanting(): void {
     const wanting = [...this.wanting]
     this.wanting.clear()
     for (const who of wanting) who.wake()
