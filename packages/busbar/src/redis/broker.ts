@@ -86,6 +86,7 @@ export class RedisStreamsBroker implements Broker {
   start(): Promise<void> {
     if (this.stopped !== undefined) return Promise.reject(this.notRunning())
     this.started ??= this.open().catch((error: unknown) => {
+      this.connections.drop()
       this.started = undefined
       throw error
     })

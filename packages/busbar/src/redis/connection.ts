@@ -83,9 +83,14 @@ export class Connections {
     redis.disconnect()
   }
 
+  /** Closes what is open; more can be opened. */
+  drop(): void {
+    for (const redis of this.open) this.close(redis)
+  }
+
   closeAll(): void {
     this.ending = true
-    for (const redis of this.open) this.close(redis)
+    this.drop()
   }
 
   private refusal(error: Error): BrokerError {

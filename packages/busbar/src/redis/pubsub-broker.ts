@@ -76,6 +76,7 @@ export class RedisPubSubBroker implements Broker {
   start(): Promise<void> {
     if (this.stopped !== undefined) return Promise.reject(this.notRunning())
     this.started ??= this.open().catch((error: unknown) => {
+      this.connections.drop()
       this.started = undefined
       throw error
     })
