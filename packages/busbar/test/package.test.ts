@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { builtinModules } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -122,6 +123,9 @@ async function pack(workspace: string): Promise<{ tarball: string; files: readon
   for (const path of [...needed, ...library]) await cp(join(root, path), join(workspace, path), { recursive: true })
   await symlink(join(root, 'node_modules'), join(workspace, 'node_modules'))
   const folder = join(workspace, 'packages/busbar')
+  // What npm could not hoist, where there is such a thing.
+  const own = join(root, 'packages/busbar/node_modules')
+  if (existsSync(own)) await symlink(own, join(folder, 'node_modules'))
   await npm(['pack', '--silent', '--pack-destination', workspace], folder)
   const tarball = join(workspace, `busbar-${manifest.version}.tgz`)
   const { stdout } = await run('tar', ['-tzf', tarball], workspace)
