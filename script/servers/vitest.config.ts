@@ -3,8 +3,8 @@ import { defineConfig } from 'vitest/config'
 /** `npm run test:servers`: what needs the real servers, and the network where they are not installed yet. */
 export default defineConfig({
   test: {
-    root: import.meta.dirname,
-    include: ['*.servers.test.ts'],
+    root: `${import.meta.dirname}/../..`,
+    include: ['script/servers/*.servers.test.ts', 'packages/*/src/**/*.servers.test.ts'],
     pool: 'forks',
     maxWorkers: 1,
     testTimeout: 120_000,
