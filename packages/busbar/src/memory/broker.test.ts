@@ -74,6 +74,15 @@ describe('handing out', () => {
     expect(third.order).toEqual([])
   })
 
+  test('a message for a group that nobody ever subscribed is refused, and so is what came with it', async () => {
+    const broker = new MemoryBroker()
+    const { order } = await member(broker)
+    const refused = broker.publish([outgoing('a'), { ...outgoing('b'), group: 'nobody' }])
+    await expect(refused).rejects.toThrow(/group 'nobody' has never been subscribed/)
+    await settled()
+    expect(order).toEqual([])
+  })
+
   test('a message for one group reaches no other', async () => {
     const broker = new MemoryBroker()
     const mine = await member(broker, { group: 'mine' })

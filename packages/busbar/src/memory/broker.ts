@@ -96,6 +96,9 @@ export class MemoryBroker implements Broker {
 
   publish(batch: readonly Outgoing[]): Promise<void> {
     if (this.stopped) return Promise.reject(stoppedError())
+    for (const { group } of batch) {
+      if (group !== undefined && !this.groups.has(group)) return Promise.reject(unknownGroup(group))
+    }
     for (const outgoing of batch) {
       if (outgoing.deliverAt === undefined) this.spread(outgoing)
       else this.delay(outgoing, outgoing.deliverAt)
@@ -273,4 +276,10 @@ export class MemoryBroker implements Broker {
 
 function stoppedError(): BrokerError {
   return new BrokerError('the memory broker was stopped')
+}
+
+function unknownGroup(group: string): BrokerError {
+  return new BrokerError(
+    `nothing was published: group '${group}' has never been subscribed here, so nobody would keep its message`,
+  )
 }

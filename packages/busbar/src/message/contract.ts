@@ -80,7 +80,7 @@ export interface ContractOptions<In> {
    * ArkType do; wrap a Valibot schema in `toStandardJsonSchema`).
    */
   readonly jsonSchema?: JsonSchema
-  /** Dot paths of personal data, for example `customer.email`; masked in logs, dead letters and pages. */
+  /** Dot paths of personal data, for example `customer.email`. What is wrong with them is told without their value. */
   readonly personal?: readonly string[]
 }
 

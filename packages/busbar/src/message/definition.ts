@@ -15,7 +15,7 @@ export interface Definition {
   readonly version: number
   readonly topic?: string | undefined
   readonly priority?: Priority | undefined
-  /** Dot paths of personal data, to be masked wherever people look. Indexes are left out or written `*`. */
+  /** Dot paths of personal data, whose values no error quotes. Indexes are left out or written `*`. */
   readonly personal: readonly string[]
   /** For data at publish. Absent where nothing is checked (`typed()`). */
   readonly validate?: Validate | undefined

@@ -9,7 +9,7 @@ import {
 import { pauseAfter, sleep } from './backoff.ts'
 import { HandedOut, type Origin } from './delivery.ts'
 import { Follower } from './follower.ts'
-import { Quiet } from './quiet.ts'
+import { Quiet } from '../broker/quiet.ts'
 import { storeVerdict } from './settling.ts'
 import type { MemberParts } from './subscription.ts'
 import type { Topic } from './topology.ts'

@@ -1,5 +1,5 @@
 import type { Connection } from './connection.ts'
-import type { BrokerLogger } from './logger.ts'
+import type { BrokerLogger } from '../broker/logger.ts'
 import type { Names } from './names.ts'
 import type { Topology } from './topology.ts'
 

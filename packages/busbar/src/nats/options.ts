@@ -1,6 +1,6 @@
 import type { NodeConnectionOptions } from '@nats-io/transport-node'
 import { ConfigurationError } from '../message/errors.ts'
-import type { BrokerLogger } from './logger.ts'
+import type { BrokerLogger } from '../broker/logger.ts'
 
 export interface NatsBrokerOptions {
   /** `nats://host:4222`, `tls://…`, or several. Default: `nats://127.0.0.1:4222`. */

@@ -3,7 +3,7 @@ import { BrokerError } from '../broker/index.ts'
 import type { Connection } from './connection.ts'
 import type { Names } from './names.ts'
 import type { Settings } from './options.ts'
-import { partitionOf } from './partitioning.ts'
+import { partitionOf } from '../broker/partitioning.ts'
 
 const PARTITIONS = 'busbar.partitions'
 

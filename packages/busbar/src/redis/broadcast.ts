@@ -12,7 +12,7 @@ import { list, run, text } from './connection.ts'
 import type { RedisContext } from './context.ts'
 import { type DeliveryOwner, HandedOut } from './delivery.ts'
 import { BROADCAST, putAside } from './letters.ts'
-import { Quiet } from './quiet.ts'
+import { Quiet } from '../broker/quiet.ts'
 import type { Topic } from './topology.ts'
 import { fromFields } from './wire.ts'
 

@@ -2,7 +2,7 @@ import type { BrokerSubscription, Deliver, SubscriptionSpec } from '../broker/in
 import { type DeliveryOwner, HandedOut } from './delivery.ts'
 import type { BrokerLogger } from './options.ts'
 import { fromPayload } from './pubsub-wire.ts'
-import { Quiet } from './quiet.ts'
+import { Quiet } from '../broker/quiet.ts'
 
 const owner: DeliveryOwner = {
   began(delivery, attempts) {

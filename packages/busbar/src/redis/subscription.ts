@@ -6,7 +6,7 @@ import type { RedisContext } from './context.ts'
 import { isUnsettled } from './delivery.ts'
 import { Holdings } from './holdings.ts'
 import { Pump } from './pump.ts'
-import { Quiet } from './quiet.ts'
+import { Quiet } from '../broker/quiet.ts'
 import { Window } from './window.ts'
 
 /** Milliseconds after which what has settled is stored, where nothing more is fetched. */

@@ -1,6 +1,6 @@
 import type { Dialect } from './dialect.ts'
 import type { Executor } from './executor.ts'
-import type { BrokerLogger } from './logger.ts'
+import type { BrokerLogger } from '../broker/logger.ts'
 import type { Topics } from './topics.ts'
 
 /** What the parts of one SQL broker share. */

@@ -9,7 +9,7 @@ import { Lock } from './lock.ts'
 import { enter } from './membership.ts'
 import type { OwnedPartition } from './partition.ts'
 import { Pump } from './pump.ts'
-import { Quiet } from './quiet.ts'
+import { Quiet } from '../broker/quiet.ts'
 import { countUnsettled, Window } from './window.ts'
 
 /** Milliseconds after which what has settled is stored, where nothing more is fetched. */

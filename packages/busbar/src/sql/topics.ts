@@ -1,5 +1,5 @@
 import type { Executor, Row } from './executor.ts'
-import { partitionOf } from './partitioning.ts'
+import { partitionOf } from '../broker/partitioning.ts'
 
 export interface Topic {
   readonly id: number

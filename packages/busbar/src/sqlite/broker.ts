@@ -1,6 +1,6 @@
 import { ConfigurationError } from '../message/errors.ts'
 import { SqlBroker } from '../sql/broker.ts'
-import { type BrokerLogger, standardErrorLogger } from '../sql/logger.ts'
+import { type BrokerLogger, standardErrorLogger } from '../broker/logger.ts'
 import { DEFAULT_MAX_AGE, type RetentionOptions } from '../sql/retention.ts'
 import { sqliteDialect } from './dialect.ts'
 import { SqliteExecutor } from './executor.ts'
