@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
-import { type Keys, partitionOf } from './keys.ts'
+import { partitionOf } from '../broker/partitioning.ts'
+import type { Keys } from './keys.ts'
 
 export interface Topic {
   readonly name: string
