@@ -1,9 +1,8 @@
 import type { Broker } from './broker/index.ts'
 import { EventBus } from './bus/index.ts'
+import { BROKERS } from './config/brokers/index.ts'
 import { type BrokerConfig, type BusConfig, brokerSettings, busOptions, type Environment } from './config/config.ts'
-import { MemoryBroker } from './memory/index.ts'
 import { ConfigurationError } from './message/errors.ts'
-import type { SqliteBrokerOptions } from './sqlite/index.ts'
 import type { TestEventBus } from './testing/test-event-bus.ts'
 
 /**
@@ -58,10 +57,7 @@ async function brokerOf(given: string | BrokerConfig | Broker | undefined, env: 
   }
   if (isBroker(given)) return given
   const { type, settings } = brokerSettings(given, env)
-  if (type === 'memory') return new MemoryBroker(settings)
-  // Loaded when asked for: whoever uses another broker needs nothing of this one.
-  const { SqliteBroker } = await import('./sqlite/index.ts')
-  return new SqliteBroker(settings as unknown as SqliteBrokerOptions)
+  return BROKERS[type].load(settings)
 }
 
 function isBroker(given: string | BrokerConfig | Broker): given is Broker {

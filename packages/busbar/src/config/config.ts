@@ -1,14 +1,11 @@
 import type { Broker } from '../broker/index.ts'
 import type { BusOptions } from '../bus/index.ts'
-import type { MemoryBrokerOptions } from '../memory/index.ts'
 import { ConfigurationError } from '../message/errors.ts'
-import type { SqliteBrokerOptions } from '../sqlite/index.ts'
-import { checked, code, count, counts, type Fields, flag, oneOf, text } from './fields.ts'
+import { type BrokerConfig, BROKERS } from './brokers/index.ts'
+import { checked, code, count, counts, type Fields, flag, text } from './fields.ts'
+import { named } from './url.ts'
 
-/** Which broker, and its own settings under its own name. */
-export type BrokerConfig =
-  | { readonly type: 'memory'; readonly memory?: MemoryBrokerOptions }
-  | { readonly type: 'sqlite'; readonly sqlite: SqliteBrokerOptions }
+export type { BrokerConfig } from './brokers/index.ts'
 
 /** Settings of a bus as data: changing the broker is changing `broker`, nothing else. */
 export interface BusConfig extends BusOptions {
@@ -58,26 +55,6 @@ const TOPICS: Fields = {
   query: { kind: text, env: 'BUSBAR_QUERY_TOPIC' },
 }
 
-/** What each broker takes. URL parameters have the same names. */
-export const BROKERS: Readonly<Record<BrokerConfig['type'], Fields>> = {
-  memory: {
-    maxMessageBytes: { kind: count(1, 'bytes'), env: 'BUSBAR_MEMORY_MAX_MESSAGE_BYTES' },
-    clock: { kind: code },
-  },
-  sqlite: {
-    file: { kind: text, env: 'BUSBAR_SQLITE_FILE' },
-    synchronous: { kind: oneOf('normal', 'full'), env: 'BUSBAR_SQLITE_SYNCHRONOUS' },
-    busyTimeout: { kind: count(0, 'milliseconds'), env: 'BUSBAR_SQLITE_BUSY_TIMEOUT' },
-    lease: { kind: count(100, 'milliseconds'), env: 'BUSBAR_SQLITE_LEASE' },
-    partitions: { kind: count(1), env: 'BUSBAR_SQLITE_PARTITIONS' },
-    pollInterval: { kind: count(1, 'milliseconds'), env: 'BUSBAR_SQLITE_POLL_INTERVAL' },
-    maxAge: { kind: count(0, 'milliseconds'), env: 'BUSBAR_SQLITE_MAX_AGE' },
-    retention: { kind: code },
-    clock: { kind: code },
-    logger: { kind: code },
-  },
-}
-
 /** The bus's own options, checked and completed from the environment; `broker` as it was given. */
 export function busOptions(given: BusConfig, env: Environment): BusConfig {
   const settings = checked('', { ...given }, BUS, env)
@@ -93,7 +70,10 @@ export function brokerSettings(
   given: string | BrokerConfig,
   env: Environment,
 ): { type: BrokerConfig['type']; settings: Record<string, unknown> } {
-  if (typeof given === 'string') return fromUrl(given, env)
+  if (typeof given === 'string') {
+    const { type, given: own } = named(given)
+    return { type, settings: settled(type, `broker URL ${type}:`, own, env) }
+  }
   const { type } = given
   const known = Object.keys(BROKERS) as BrokerConfig['type'][]
   if (!known.includes(type)) {
@@ -105,45 +85,16 @@ export function brokerSettings(
     }
   }
   const own = (given as unknown as Record<string, Record<string, unknown> | undefined>)[type] ?? {}
-  return { type, settings: complete(type, checked(`broker.${type}`, own, BROKERS[type], env)) }
+  return { type, settings: settled(type, `broker.${type}`, own, env) }
 }
 
-function fromUrl(url: string, env: Environment): ReturnType<typeof brokerSettings> {
-  const colon = url.indexOf(':')
-  const scheme = colon === -1 ? '' : url.slice(0, colon).toLowerCase()
-  const known = Object.keys(BROKERS).map((each) => `${each}:`)
-  if (!Object.hasOwn(BROKERS, scheme)) {
-    throw new ConfigurationError(
-      `broker URL '${colon === -1 ? url : `${scheme}:…`}' has an unknown scheme; known: ${known.join(', ')} (for example sqlite:orders.db)`,
-    )
-  }
-  const type = scheme as BrokerConfig['type']
-  const rest = url.slice(colon + 1)
-  const mark = rest.indexOf('?')
-  const path = mark === -1 ? rest : rest.slice(0, mark)
-  const given: Record<string, unknown> = {}
-  for (const [name, value] of new URLSearchParams(mark === -1 ? '' : rest.slice(mark + 1))) {
-    const field = Object.hasOwn(BROKERS[type], name) ? BROKERS[type][name] : undefined
-    given[name] = field === undefined ? value : (field.kind.parse(value) ?? value)
-  }
-  if (type === 'sqlite') {
-    // sqlite:orders.db and sqlite:./a/b.db are relative, sqlite:/a/b.db and sqlite:///a/b.db are not.
-    const file = path.startsWith('///') ? path.slice(2) : path
-    if (file !== '') given['file'] = decodeURIComponent(file)
-  } else if (path.replaceAll('/', '') !== '') {
-    throw new ConfigurationError(`broker URL '${type}:' takes no path; write '${type}:'`)
-  }
-  return { type, settings: complete(type, checked(`broker URL ${type}:`, given, BROKERS[type], env)) }
-}
-
-function complete(type: BrokerConfig['type'], settings: Record<string, unknown>): Record<string, unknown> {
-  if (type !== 'sqlite') return settings
-  if (settings['file'] === undefined) {
-    throw new ConfigurationError(
-      `option 'broker.sqlite.file' is missing: name the database file, for example sqlite:orders.db`,
-    )
-  }
-  // A URL or a variable can name the age, not the object that holds it.
-  const { maxAge, ...rest } = settings
-  return maxAge === undefined || rest['retention'] !== undefined ? rest : { ...rest, retention: { maxAge } }
+function settled(
+  type: BrokerConfig['type'],
+  place: string,
+  given: Record<string, unknown>,
+  env: Environment,
+): Record<string, unknown> {
+  const entry = BROKERS[type]
+  const settings = checked(place, given, entry.fields, env)
+  return entry.complete?.(settings, given) ?? settings
 }

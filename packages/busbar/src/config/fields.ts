@@ -3,6 +3,8 @@ import { ConfigurationError } from '../message/errors.ts'
 /** What a setting may be, in words and as a check. */
 interface Kind {
   readonly words: string
+  /** Its value is never shown: it can hold a password. */
+  readonly secret?: boolean
   accepts(value: unknown): boolean
   /** From an environment variable or a URL parameter. Undefined: it cannot be read so. */
   parse(text: string): unknown
@@ -13,6 +15,9 @@ export const text: Kind = {
   accepts: (value) => typeof value === 'string' && value.trim() !== '',
   parse: (given) => given,
 }
+
+/** A password, or an address that can hold one. */
+export const secret: Kind = { ...text, secret: true }
 
 export const flag: Kind = {
   words: 'true or false',
@@ -74,7 +79,9 @@ export function checked(
       throw new ConfigurationError(`unknown option '${at(place, name)}'; known here: ${Object.keys(fields).join(', ')}`)
     }
     if (!field.kind.accepts(value)) {
-      throw new ConfigurationError(`option '${at(place, name)}' must be ${field.kind.words}, not ${show(value)}`)
+      throw new ConfigurationError(
+        `option '${at(place, name)}' must be ${field.kind.words}, not ${show(value, field.kind)}`,
+      )
     }
     settings[name] = value
   }
@@ -83,7 +90,7 @@ export function checked(
     if (settings[name] !== undefined || raw === undefined) continue
     const value = kind.parse(raw)
     if (!kind.accepts(value)) {
-      throw new ConfigurationError(`environment variable ${variable} must be ${kind.words}, not ${show(raw)}`)
+      throw new ConfigurationError(`environment variable ${variable} must be ${kind.words}, not ${show(raw, kind)}`)
     }
     settings[name] = value
   }
@@ -95,7 +102,8 @@ function at(place: string, name: string): string {
 }
 
 /** A value as an error may show it: kinds, numbers and short texts, no contents. */
-function show(value: unknown): string {
+function show(value: unknown, { secret: hidden = false }: Kind): string {
+  if (hidden) return `a value of type ${typeof value} (not shown)`
   if (typeof value === 'string') return value.length > 40 ? `a text of ${value.length} characters` : `'${value}'`
   if (typeof value === 'number' || typeof value === 'boolean' || value === null) return String(value)
   return Array.isArray(value) ? 'that list' : `a value of type ${typeof value}`
