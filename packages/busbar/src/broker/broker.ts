@@ -96,9 +96,9 @@ export interface Redeliver {
 
 /**
  * Called for each delivery, in the order of the log within one key. May be called again before an earlier call has
- * settled, up to `prefetch`. Never throws and never rejects. A plain verdict is as good as a promise of one.
+ * settled, up to `prefetch`. Never throws and never rejects. A plain verdict is as good as a promise of one (see `isLater`).
  */
-export type Deliver = (delivery: Delivery) => Verdict | Promise<Verdict>
+export type Deliver = (delivery: Delivery) => Verdict | PromiseLike<Verdict>
 
 export interface BrokerSubscription {
   /**

@@ -1,4 +1,5 @@
 import type { Deliver, SubscriptionSpec, Verdict } from '../broker/index.ts'
+import { isLater } from '../broker/index.ts'
 import type { HandedOut } from './delivery.ts'
 
 /** Milliseconds that a suspect runs alone; a longer run does not hold up the others. */
@@ -82,7 +83,7 @@ export class Window {
       settle(delivery, verdict)
     }
     const verdict = this.deliver(delivery)
-    if (!(verdict instanceof Promise)) return done(verdict)
+    if (!isLater(verdict)) return done(verdict)
     verdict.then(done, () => done({ release: true }))
   }
 }

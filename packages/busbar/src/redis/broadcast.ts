@@ -2,6 +2,7 @@ import {
   type BrokerSubscription,
   type Deliver,
   type Failure,
+  isLater,
   type SubscriptionSpec,
   UnsupportedError,
   type Verdict,
@@ -198,7 +199,7 @@ export class BroadcastMember implements BrokerSubscription {
     if (delivery.unreadable !== undefined)
       return void this.putAside(delivery, undecodable(this.group, delivery.unreadable))
     const verdict = this.deliver(delivery)
-    if (!(verdict instanceof Promise)) return this.settle(delivery, verdict)
+    if (!isLater(verdict)) return this.settle(delivery, verdict)
     verdict.then(
       (settled) => this.settle(delivery, settled),
       () => this.settle(delivery, { release: true }),

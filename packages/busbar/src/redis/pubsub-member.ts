@@ -1,4 +1,5 @@
 import type { BrokerSubscription, Deliver, SubscriptionSpec } from '../broker/index.ts'
+import { isLater } from '../broker/index.ts'
 import { type DeliveryOwner, HandedOut } from './delivery.ts'
 import type { BrokerLogger } from './options.ts'
 import { fromPayload } from './pubsub-wire.ts'
@@ -112,7 +113,7 @@ export class PubSubMember implements BrokerSubscription {
     }
     // Whatever the verdict: nothing can be given back.
     const verdict = this.deliver(delivery)
-    if (verdict instanceof Promise) verdict.then(settle, settle)
+    if (isLater(verdict)) verdict.then(settle, settle)
     else settle()
   }
 

@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import type { Deliver, SubscriptionSpec, Verdict } from '../broker/index.ts'
+import { isLater } from '../broker/index.ts'
 import type { HandedOut } from './delivery.ts'
 import type { OwnedPartition, Settlement } from './partition.ts'
 
@@ -68,7 +69,7 @@ export class Window {
     }
     if (delivery.unreadable !== undefined) return this.settle(partition, delivery, this.refuse(delivery.unreadable))
     const verdict = this.deliver(delivery)
-    if (!(verdict instanceof Promise)) return this.settle(partition, delivery, verdict)
+    if (!isLater(verdict)) return this.settle(partition, delivery, verdict)
     verdict.then(
       (settled) => this.settle(partition, delivery, settled),
       () => this.settle(partition, delivery, { release: true }),

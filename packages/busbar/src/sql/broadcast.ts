@@ -3,6 +3,7 @@ import {
   type BrokerSubscription,
   type Deliver,
   type Failure,
+  isLater,
   type SubscriptionSpec,
   UnsupportedError,
   type Verdict,
@@ -229,7 +230,7 @@ export class BroadcastMember implements BrokerSubscription {
     delivery.state = 'out'
     delivery.attempts = delivery.begun
     const verdict = this.deliver(delivery)
-    if (!(verdict instanceof Promise)) return this.settle(delivery, verdict)
+    if (!isLater(verdict)) return this.settle(delivery, verdict)
     verdict.then(
       (settled) => this.settle(delivery, settled),
       () => this.settle(delivery, { release: true }),

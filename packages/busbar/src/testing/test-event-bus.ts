@@ -1,4 +1,5 @@
 import type { BrokerSubscription, DeadLetterStore, Deliver, SubscriptionSpec, Verdict } from '../broker/index.ts'
+import { isLater } from '../broker/index.ts'
 import { EventBus, silentLogger } from '../bus/index.ts'
 import type {
   BusOptions,
@@ -155,7 +156,7 @@ class WatchedMemoryBroker extends MemoryBroker {
         return verdict
       }
       const verdict = deliver(delivery)
-      return verdict instanceof Promise ? verdict.then(note) : note(verdict)
+      return isLater(verdict) ? verdict.then(note) : note(verdict)
     })
   }
 }

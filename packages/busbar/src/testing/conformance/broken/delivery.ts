@@ -154,7 +154,7 @@ export const deliveryDefects: readonly Defect[] = [
   },
 ]
 
-function early(verdict: Verdict | Promise<Verdict>): Verdict {
+function early(verdict: Verdict | PromiseLike<Verdict>): Verdict {
   void verdict
   return ack
 }
