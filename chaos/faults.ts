@@ -1,0 +1,120 @@
+/** What happens to processes, server and network during the load: each kind at moments of its own, drawn from the seed. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { OwnServer } from '../script/servers/start.ts'
+import type { Proxy } from './proxy.ts'
+import { Random } from './random.ts'
+import type { Worker } from './worker.ts'
+
+export interface FaultOptions {
+  readonly seed: number
+  readonly publishers: readonly [Worker, ...Worker[]]
+  readonly consumers: readonly [Worker, ...Worker[]]
+  readonly server: OwnServer | undefined
+  readonly proxy: Proxy | undefined
+  /** Whether a publisher has anything left to publish. */
+  readonly active: (publisher: Worker) => boolean
+  /** Told of each fault. */
+  readonly happened: (what: string) => void
+}
+
+export interface Kills {
+  publisher: number
+  consumer: number
+  server: number
+}
+
+export class Faults {
+  readonly kills: Kills = { publisher: 0, consumer: 0, server: 0 }
+  readonly #options: FaultOptions
+  readonly #over = new AbortController()
+
+  constructor(options: FaultOptions) {
+    this.#options = options
+  }
+
+  /** Whether each kind of victim has been killed at least once. */
+  get complete(): boolean {
+    const { publisher, consumer, server } = this.kills
+    return publisher > 0 && consumer > 0 && (server > 0 || this.#options.server === undefined)
+  }
+
+  /** Resolves after `end`, when everything that was killed runs again. Rejects if the server does not come back. */
+  async run(): Promise<void> {
+    const ending: Promise<void>[] = [this.#killConsumers(), this.#killPublishers()]
+    if (this.#options.server !== undefined) ending.push(this.#killServer(this.#options.server))
+    if (this.#options.proxy !== undefined) ending.push(this.#disturb(this.#options.proxy))
+    try {
+      await Promise.all(ending)
+    } finally {
+      this.end()
+      await Promise.allSettled(ending)
+    }
+  }
+
+  end(): void {
+    this.#over.abort()
+  }
+
+  async #killConsumers(): Promise<void> {
+    const random = new Random(this.#options.seed, 'kill consumers')
+    const { consumers } = this.#options
+    while (await this.#after(random.between(300, 2_500))) {
+      const victims = random.next() < 0.1 ? consumers : [random.pick(consumers)]
+      this.#happened('consumer', victims)
+      await Promise.all(victims.map((victim) => victim.kill()))
+      await this.#after(random.between(0, 1_000))
+      for (const victim of victims) victim.start()
+    }
+  }
+
+  async #killPublishers(): Promise<void> {
+    const random = new Random(this.#options.seed, 'kill publishers')
+    while (await this.#after(random.between(500, 3_500))) {
+      const victim = random.pick(this.#options.publishers)
+      if (!this.#options.active(victim)) continue
+      this.#happened('publisher', [victim])
+      await victim.kill()
+      await this.#after(random.between(0, 700))
+      if (this.#options.active(victim)) victim.start()
+    }
+  }
+
+  async #killServer(server: OwnServer): Promise<void> {
+    const random = new Random(this.#options.seed, 'kill server')
+    while (await this.#after(random.between(1_500, 6_000))) {
+      this.kills.server++
+      this.#options.happened(`kill server ${server.pid}`)
+      await server.kill9()
+      await this.#after(random.between(0, 1_500))
+      await server.restart()
+      this.#options.happened('server is back')
+    }
+  }
+
+  async #disturb(proxy: Proxy): Promise<void> {
+    const random = new Random(this.#options.seed, 'disturb')
+    while (await this.#after(random.between(200, 2_000))) {
+      const what = random.pick(['cut all', 'cut some', 'delay', 'stall'])
+      this.#options.happened(what)
+      if (what === 'cut all') proxy.cut()
+      if (what === 'cut some') proxy.cut(() => random.next() < 0.3)
+      if (what === 'delay') proxy.delay = random.between(5, 200)
+      if (what === 'stall') proxy.stall()
+      await this.#after(random.between(100, what === 'delay' ? 2_000 : 4_000))
+      proxy.heal()
+    }
+    proxy.heal()
+  }
+
+  #happened(kind: 'publisher' | 'consumer', victims: readonly Worker[]): void {
+    this.kills[kind] += victims.length
+    for (const { name } of victims) this.#options.happened(`kill ${name}`)
+  }
+
+  /** False when the load is over. */
+  async #after(milliseconds: number): Promise<boolean> {
+    const { signal } = this.#over
+    await sleep(milliseconds, undefined, { signal }).catch(() => undefined)
+    return !signal.aborted
+  }
+}
