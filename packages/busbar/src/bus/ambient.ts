@@ -1,4 +1,4 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
+import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
 
 import type { Message } from '../message/message.ts'
 
@@ -11,7 +11,8 @@ export const ambient = new AsyncLocalStorage<Message>()
 /** Metadata headers that a caused message inherits, unless it says otherwise. */
 export const INHERITED = ['tenantId', 'userId', 'traceparent', 'tracestate'] as const
 
-const outside = AsyncLocalStorage.snapshot()
+// As `AsyncLocalStorage.snapshot()`, whose function does the same by way of two argument lists: it costs four times as much.
+const outside = new AsyncResource('BusbarHandling')
 
 /**
  * Calls `work` as the handling of `message`, in an async context that holds nothing else: a handler does not run in the
@@ -19,7 +20,7 @@ const outside = AsyncLocalStorage.snapshot()
  * a message instead of two, and no copy of the one around it.)
  */
 export function handledAs<A, B, R>(message: Message, work: (first: A, second: B) => R, first: A, second: B): R {
-  return outside(enter<A, B, R>, message, work, first, second)
+  return outside.runInAsyncScope(enter<A, B, R>, undefined, message, work, first, second)
 }
 
 function enter<A, B, R>(message: Message, work: (first: A, second: B) => R, first: A, second: B): R {

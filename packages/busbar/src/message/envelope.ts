@@ -52,7 +52,9 @@ export function createEnvelope<D>(
   metadata: Partial<Metadata> | undefined,
   options: CreateOptions | undefined,
 ): Message<D> {
-  const id = options?.id ?? uuidv7()
+  // The clock is asked once: where it is the machine's it costs as much as the rest of the id.
+  const now = Date.now()
+  const id = options?.id ?? uuidv7(now)
   const subject = options?.subject ?? definition.subjectOf?.(data)
   const attributes: Attributes = {
     id,
@@ -61,7 +63,7 @@ export function createEnvelope<D>(
     source: options?.source ?? '',
     subject,
     key: options?.key ?? definition.keyOf?.(data) ?? subject,
-    time: options?.time ?? new Date(),
+    time: options?.time ?? new Date(now),
     version: definition.version,
     revision: options?.revision,
     priority: options?.priority ?? definition.priority,
