@@ -1,12 +1,13 @@
 import type { Redis, RedisOptions } from 'ioredis'
 import { BrokerError } from '../broker/index.ts'
 import { ConfigurationError } from '../message/errors.ts'
-import type { BrokerLogger, RedisConnectionOptions } from './options.ts'
+import type { BrokerLogger } from '../broker/logger.ts'
+import { addressOf, whereOf } from './address.ts'
+import type { RedisConnectionOptions } from './options.ts'
 import { scripts } from './scripts/index.ts'
 
 export type Reply = null | number | string | Buffer | readonly Reply[]
 
-const DEFAULT_URL = 'redis://127.0.0.1:6379'
 /** Milliseconds; longest pause between two tries to connect. */
 const LONGEST = 2_000
 
@@ -19,17 +20,14 @@ export class Connections {
   private readonly logger: BrokerLogger
   private readonly open = new Set<Redis>()
   private ending = false
+  /** The server without its password, for people. */
+  readonly where: string
 
+  /** @throws ConfigurationError where the options name no server. */
   constructor(options: RedisConnectionOptions, logger: BrokerLogger) {
     this.options = options
     this.logger = logger
-  }
-
-  /** The server without its password, for people. */
-  get where(): string {
-    const { url = DEFAULT_URL, client } = this.options
-    if (client?.host !== undefined) return `${client.host}:${client.port ?? 6379}`
-    return url.replace(/\/\/[^@/]*@/, '//')
+    this.where = whereOf(options)
   }
 
   /**
@@ -41,7 +39,7 @@ export class Connections {
   async connect(name: string, resend = false): Promise<Redis> {
     const Client = await loadClient()
     const options = {
-      ...this.options.client,
+      ...addressOf(this.options),
       // Replies of streams as lists, whatever the server speaks.
       protocol: 2 as const,
       replyMapping: 'legacy' as const,
@@ -55,7 +53,7 @@ export class Connections {
       retryStrategy: (tries: number) =>
         this.ending ? null : Math.min(LONGEST, 25 * 2 ** Math.min(tries, 7)) * jitter(),
     } satisfies RedisOptions
-    const redis: Redis = new Client(this.options.url ?? DEFAULT_URL, options)
+    const redis: Redis = new Client(options)
     if (!resend) failWhenCut(redis)
     this.open.add(redis)
     const refused = Promise.withResolvers<never>()
@@ -95,8 +93,8 @@ export class Connections {
 
   private refusal(error: Error): BrokerError {
     return new BrokerError(
-      `cannot use the Redis server ${this.where}: ${error.message}. Check url (host, user, password, /db; rediss:// for TLS) ` +
-        `or client (host, username, password, db, tls)`,
+      `cannot use the Redis server ${this.where}: ${error.message}. Check url or host, port, username, password, db ` +
+        `and tls (rediss:// for TLS)`,
       { cause: error },
     )
   }

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
 import type { Keys } from './keys.ts'
-import type { BrokerLogger } from './options.ts'
+import type { BrokerLogger } from '../broker/logger.ts'
 import type { Topics } from './topology.ts'
 import type { Watcher } from './watcher.ts'
 

@@ -1,9 +1,9 @@
 export { RedisStreamsBroker } from './broker.ts'
 export { RedisPubSubBroker } from './pubsub-broker.ts'
 export type {
-  BrokerLogger,
   RedisConnectionOptions,
   RedisPubSubBrokerOptions,
   RedisStreamsBrokerOptions,
   RetentionOptions,
 } from './options.ts'
+export type { BrokerLogger } from '../broker/logger.ts'

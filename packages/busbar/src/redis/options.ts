@@ -1,17 +1,23 @@
+import type { ConnectionOptions } from 'node:tls'
 import type { RedisOptions } from 'ioredis'
+import { type BrokerLogger, standardErrorLogger } from '../broker/logger.ts'
 import { ConfigurationError } from '../message/errors.ts'
 
-/** What the broker tells about trouble in the background, in the shape of pino. Payloads are never logged. */
-export interface BrokerLogger {
-  warn(fields: object, text: string): void
-  error(fields: object, text: string): void
-}
-
-/** Where the server is and how to talk to it. */
+/** Where the server is and how to talk to it. What is named beside `url` wins over it, and `client` over both. */
 export interface RedisConnectionOptions {
   /** `redis://user:password@host:port/db`, or `rediss://` for TLS. Default `redis://127.0.0.1:6379`. */
   readonly url?: string
-  /** Handed to ioredis as it is: `tls`, `username`, `sentinels`, `connectTimeout` … Wins over `url`. */
+  readonly host?: string
+  /** Default 6379. */
+  readonly port?: number
+  /** User of the server's ACL. Default: the server's default user. */
+  readonly username?: string
+  readonly password?: string
+  /** Number of the database. Default 0. */
+  readonly db?: number
+  /** `true`, or what `tls.connect` of Node takes: `{ ca, cert, key, servername }`. */
+  readonly tls?: boolean | ConnectionOptions
+  /** Handed to ioredis as it is: `sentinels`, `connectTimeout`, `family` … */
   readonly client?: RedisOptions
   /** First part of every key and channel. Default `busbar`. */
   readonly prefix?: string
@@ -75,14 +81,4 @@ function atLeast(name: string, value: number, least: number): void {
 
 function wrong(name: string, value: string | number, right: string): ConfigurationError {
   return new ConfigurationError(`Redis broker: ${name} is ${JSON.stringify(value)}; give ${right}`)
-}
-
-/** One JSON line each on standard error. */
-export const standardErrorLogger: BrokerLogger = {
-  warn: (fields, text) => line('warn', fields, text),
-  error: (fields, text) => line('error', fields, text),
-}
-
-function line(level: string, fields: object, text: string): void {
-  process.stderr.write(`${JSON.stringify({ level, time: Date.now(), ...fields, msg: text })}\n`)
 }

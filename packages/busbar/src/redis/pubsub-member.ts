@@ -1,7 +1,7 @@
 import type { BrokerSubscription, Deliver, SubscriptionSpec } from '../broker/index.ts'
 import { isLater } from '../broker/index.ts'
 import { type DeliveryOwner, HandedOut } from './delivery.ts'
-import type { BrokerLogger } from './options.ts'
+import type { BrokerLogger } from '../broker/logger.ts'
 import { fromPayload } from './pubsub-wire.ts'
 import { Quiet } from '../broker/quiet.ts'
 

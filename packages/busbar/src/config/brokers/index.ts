@@ -1,11 +1,17 @@
 import type { BrokerEntry } from './entry.ts'
 import { memory, type MemoryConfig } from './memory.ts'
+import { redis, type RedisConfig, redisPubSub, type RedisPubSubConfig } from './redis.ts'
 import { sqlite, type SqliteConfig } from './sqlite.ts'
 
 export type { BrokerEntry, BrokerUrl } from './entry.ts'
 
 /** Which broker, and its own settings under its own name. */
-export type BrokerConfig = MemoryConfig | SqliteConfig
+export type BrokerConfig = MemoryConfig | SqliteConfig | RedisConfig | RedisPubSubConfig
 
 /** Every kind of broker that can be named by a URL or a type. */
-export const BROKERS: Readonly<Record<BrokerConfig['type'], BrokerEntry>> = { memory, sqlite }
+export const BROKERS: Readonly<Record<BrokerConfig['type'], BrokerEntry>> = {
+  memory,
+  sqlite,
+  redis,
+  'redis-pubsub': redisPubSub,
+}
