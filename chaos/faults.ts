@@ -11,6 +11,8 @@ export interface FaultOptions {
   readonly consumers: readonly [Worker, ...Worker[]]
   readonly server: OwnServer | undefined
   readonly proxy: Proxy | undefined
+  /** Whether it has got to work since it was started last: what is killed before it begins shows little. */
+  readonly ready: (worker: Worker) => boolean
   /** Whether a publisher has anything left to publish. */
   readonly active: (publisher: Worker) => boolean
   /** Told of each fault. */
@@ -57,9 +59,10 @@ export class Faults {
 
   async #killConsumers(): Promise<void> {
     const random = new Random(this.#options.seed, 'kill consumers')
-    const { consumers } = this.#options
+    const { consumers, ready } = this.#options
     while (await this.#after(random.between(300, 2_500))) {
       const victims = random.next() < 0.1 ? consumers : [random.pick(consumers)]
+      if (random.next() < 0.9) await this.#until(() => victims.every((victim) => ready(victim)))
       this.#happened('consumer', victims)
       await Promise.all(victims.map((victim) => victim.kill()))
       await this.#after(random.between(0, 1_000))
@@ -69,13 +72,15 @@ export class Faults {
 
   async #killPublishers(): Promise<void> {
     const random = new Random(this.#options.seed, 'kill publishers')
+    const { publishers, active, ready } = this.#options
     while (await this.#after(random.between(500, 3_500))) {
-      const victim = random.pick(this.#options.publishers)
-      if (!this.#options.active(victim)) continue
+      const victim = random.pick(publishers)
+      await this.#until(() => ready(victim) || !active(victim))
+      if (!active(victim)) continue
       this.#happened('publisher', [victim])
       await victim.kill()
       await this.#after(random.between(0, 700))
-      if (this.#options.active(victim)) victim.start()
+      if (active(victim)) victim.start()
     }
   }
 
@@ -109,6 +114,10 @@ export class Faults {
   #happened(kind: 'publisher' | 'consumer', victims: readonly Worker[]): void {
     this.kills[kind] += victims.length
     for (const { name } of victims) this.#options.happened(`kill ${name}`)
+  }
+
+  async #until(condition: () => boolean): Promise<void> {
+    while (!condition() && (await this.#after(20)));
   }
 
   /** False when the load is over. */

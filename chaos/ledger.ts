@@ -83,6 +83,14 @@ export class Ledger {
     return Object.fromEntries(keys.map((key) => [key, 1 + ((last.get(key)?.['n'] as number | null) ?? -1)]))
   }
 
+  /** How far it has got, for people. */
+  progress(): string {
+    const { published, confirmed } = this.#database
+      .prepare('SELECT count(*) AS published, sum(confirmed) AS confirmed FROM message')
+      .get() as { published: number; confirmed: number | null }
+    return `${published} published, ${confirmed ?? 0} confirmed, ${this.runs} handler runs`
+  }
+
   /** Pairs of a group and a confirmed message that it has not handled. */
   open(): number {
     return this.#count(`SELECT count(*) FROM message, (${this.#groupTable()}) g WHERE confirmed AND ${missing}`)

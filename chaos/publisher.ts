@@ -65,11 +65,14 @@ async function publish(numbers: readonly Numbered[]): Promise<void> {
 
 /** Ids of those that were not confirmed. */
 async function attempt(messages: readonly Happening[]): Promise<ReadonlySet<string>> {
+  const watch = setTimeout(() => void say({ trouble: 'publish: neither confirmed nor refused for 10 s' }), 10_000)
   try {
     await bus.publish(messages)
     return new Set()
   } catch (error) {
     await say({ trouble: `publish: ${String(error)}` })
     return new Set((error instanceof PublishError ? error.failed : messages).map(({ id }) => id))
+  } finally {
+    clearTimeout(watch)
   }
 }

@@ -66,6 +66,7 @@ class Run {
   #proxy: Proxy | undefined
   /** Counts processes, so that each has luck of its own. */
   #lives = 0
+  #progress: NodeJS.Timeout | undefined
 
   constructor(options: ChaosOptions, folder: string) {
     this.#options = options
@@ -81,6 +82,7 @@ class Run {
     }
     const place = this.#place()
     const capabilities = await capabilitiesOf(place)
+    this.#progress = setInterval(() => this.#tell(this.#ledger.progress()), 5_000)
     const consumers = [0, 1, 2].map((n) => this.#consumer(n, place)) as [Worker, ...Worker[]]
     for (const consumer of consumers) consumer.start()
     await this.#until('the consumers to subscribe', () => consumers.every(({ name }) => this.#ready.has(name)))
@@ -92,6 +94,7 @@ class Run {
       consumers,
       server: this.#server,
       proxy: this.#proxy,
+      ready: ({ name }) => this.#ready.has(name),
       active: ({ name }) => !this.#done.has(name),
       happened: (what) => this.#happened(what),
     })
@@ -106,7 +109,7 @@ class Run {
     })
     faults.end()
     await disturbed
-    say(`load is over after ${this.#seconds()} s; ${faults.kills.server} kills of the server`)
+    this.#tell('the load is over')
     for (const consumer of consumers) consumer.start()
     for (const publisher of publishers) if (!this.#done.has(publisher.name)) publisher.start()
     await settled({
@@ -136,6 +139,7 @@ class Run {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#progress)
     await Promise.all(this.#workers.map((worker) => worker.close()))
     await this.#proxy?.close()
     await this.#server?.stop()
@@ -181,7 +185,10 @@ class Run {
       name,
       program,
       temporary: this.#temporary,
-      job,
+      job: () => {
+        this.#ready.delete(name)
+        return job()
+      },
       hear: (word) => this.#hear(word, worker),
       crashed: (reason) => {
         this.#crashes.push(reason)
@@ -214,7 +221,11 @@ class Run {
 
   #happened(what: string): void {
     this.#ledger.fault(machineTime(), what)
-    this.#options.say(`${this.#seconds().toFixed(1)} s: ${what}`)
+    this.#tell(what)
+  }
+
+  #tell(text: string): void {
+    this.#options.say(`${this.#seconds().toFixed(1)} s: ${text}`)
   }
 
   #seconds(): number {
