@@ -1,7 +1,8 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 
-import { brokerSettings } from './config/config.ts'
+import { brokerSettings, type BusConfig } from './config/config.ts'
 import { createEventBus, EventBusFactory } from './factory.ts'
+import { MemoryBroker } from './memory/index.ts'
 import { event, typed } from './message/index.ts'
 
 const Pinged = event('Pinged', typed<{ n: number }>())
@@ -109,4 +110,36 @@ test('createForTesting retries at once and ends', async () => {
   expect(runs).toBe(16)
   expect(await bus.deadLetters.count()).toBe(1)
   expect(bus.published(Pinged)).toHaveLength(1)
+})
+
+describe('hybrid', () => {
+  test('keeps the named types in memory, and everything else goes to the broker', async () => {
+    const remote = new MemoryBroker()
+    const hybrid = { localTypes: ['Cached', 'ui.*'] }
+    await using bus = await EventBusFactory.createAndStart({ broker: remote, hybrid }, {})
+    expect(bus.getBroker().name).toBe('hybrid(memory, memory)')
+    const there: string[] = []
+    const spec = { group: 'spy', topics: ['events'], broadcast: true, prefetch: 10, from: 'latest' } as const
+    await remote.subscribe({ ...spec, onFailure: 'continue' }, ({ message }) => {
+      there.push(message.type)
+      return { ack: true }
+    })
+    for (const type of ['Cached', 'ui.Clicked', 'Ordered']) await bus.publish(event(type, typed<object>()).create({}))
+    await expect.poll(() => there).toEqual(['Ordered'])
+  })
+
+  test.each([
+    [{ hybrid: { locals: [] } }, /unknown option 'hybrid\.locals'; known here: local, localTypes/],
+    [{ hybrid: 'yes' }, /option 'hybrid' must be true, false or/],
+    [{ hybrid: { localTypes: 'A' } }, /option 'hybrid\.localTypes' must be a list of names/],
+    [{ hybrid: { localTypes: ['A'], routing: () => 'local' } }, /'hybrid\.routing' decides alone/],
+    [{ hybrid: { local: 'carrier-pigeon:' } }, /unknown scheme/],
+  ])('%j is refused', async (config, message) => {
+    await expect(EventBusFactory.create({ broker: 'memory:', ...config } as BusConfig, {})).rejects.toThrow(message)
+  })
+
+  test('can be said by the environment', async () => {
+    const env = { BUSBAR_URL: 'memory:', BUSBAR_HYBRID: 'true', BUSBAR_LOCAL_TYPES: 'A, B' }
+    expect((await EventBusFactory.create({}, env)).getBroker().name).toBe('hybrid(memory, memory)')
+  })
 })

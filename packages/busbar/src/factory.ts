@@ -1,7 +1,14 @@
 import type { Broker } from './broker/index.ts'
 import { EventBus } from './bus/index.ts'
 import { BROKERS } from './config/brokers/index.ts'
-import { type BrokerConfig, type BusConfig, brokerSettings, busOptions, type Environment } from './config/config.ts'
+import {
+  type BrokerConfig,
+  type BusConfig,
+  brokerSettings,
+  busOptions,
+  type Environment,
+  type HybridConfig,
+} from './config/config.ts'
 import { ConfigurationError } from './message/errors.ts'
 import type { TestEventBus } from './testing/test-event-bus.ts'
 
@@ -27,8 +34,9 @@ export async function createEventBus(
 export const EventBusFactory = {
   /** A bus that is not started: subscribe what there is, then `start()`. */
   async create(config: BusConfig = {}, env: Environment = process.env): Promise<EventBus> {
-    const { broker, ...options } = busOptions(config, env)
-    return new EventBus(await brokerOf(broker, env), options)
+    const { broker, hybrid, ...options } = busOptions(config, env)
+    const remote = await brokerOf(broker, env)
+    return new EventBus(typeof hybrid === 'object' ? await hybridOf(remote, hybrid, env) : remote, options)
   },
 
   async createAndStart(config: BusConfig = {}, env: Environment = process.env): Promise<EventBus> {
@@ -58,6 +66,16 @@ async function brokerOf(given: string | BrokerConfig | Broker | undefined, env: 
   if (isBroker(given)) return given
   const { type, settings } = brokerSettings(given, env)
   return BROKERS[type].load(settings)
+}
+
+async function hybridOf(remote: Broker, config: HybridConfig, env: Environment): Promise<Broker> {
+  const { DefaultRoutingStrategy, HybridBroker } = await import('./hybrid/index.ts')
+  const { local = 'memory:', localTypes, remoteTypes, routing } = config
+  return new HybridBroker({
+    local: await brokerOf(local, env),
+    remote,
+    routing: routing ?? new DefaultRoutingStrategy(localTypes, remoteTypes),
+  })
 }
 
 function isBroker(given: string | BrokerConfig | Broker): given is Broker {

@@ -1,7 +1,9 @@
 /** Busbar: a typed event bus that runs on the broker you already have. */
 export { createEventBus, EventBusFactory } from './factory.ts'
-export type { BrokerConfig, BusConfig } from './config/config.ts'
+export type { BrokerConfig, BusConfig, HybridConfig } from './config/config.ts'
 export * from './bus/index.ts'
+export { HybridEventBus, type HybridEventBusOptions } from './hybrid-event-bus.ts'
+export { DefaultRoutingStrategy, HybridBroker, PriorityRoutingStrategy, type RoutingStrategy } from './hybrid/index.ts'
 export {
   checkContracts,
   command,

@@ -2,7 +2,8 @@ import type { Broker } from '../broker/index.ts'
 import type { BusOptions } from '../bus/index.ts'
 import { ConfigurationError } from '../message/errors.ts'
 import { type BrokerConfig, BROKERS } from './brokers/index.ts'
-import { checked, code, count, counts, type Fields, flag, text } from './fields.ts'
+import type { Routing } from '../hybrid/index.ts'
+import { checked, code, count, counts, type Fields, flag, names, text } from './fields.ts'
 import { named } from './url.ts'
 
 export type { BrokerConfig } from './brokers/index.ts'
@@ -11,6 +12,21 @@ export type { BrokerConfig } from './brokers/index.ts'
 export interface BusConfig extends BusOptions {
   /** A URL (`sqlite:orders.db`), a type with its settings, or a broker of your own. Default: `BUSBAR_URL`. */
   readonly broker?: string | BrokerConfig | Broker
+  /**
+   * A second broker beside it, for what need not leave this process or machine (see `HybridBroker`). `true`: in memory, and
+   * nothing goes there until a routing says so.
+   */
+  readonly hybrid?: boolean | HybridConfig
+}
+
+export interface HybridConfig {
+  /** Default: `memory:`. */
+  readonly local?: string | BrokerConfig | Broker
+  /** Types that stay local; `'ui.*'` names all that begin so. Those in both lists go both ways. */
+  readonly localTypes?: readonly string[]
+  readonly remoteTypes?: readonly string[]
+  /** A routing of your own instead of the lists. */
+  readonly routing?: Routing
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -21,6 +37,12 @@ const brokerKind = {
   parse: (url: string): string => url,
 }
 
+const hybridKind = {
+  words: 'true, false or { local, localTypes, remoteTypes, routing }',
+  accepts: (value: unknown): boolean => flag.accepts(value) || code.accepts(value),
+  parse: flag.parse,
+}
+
 const BUS: Fields = {
   source: { kind: text, env: 'BUSBAR_SOURCE' },
   concurrency: { kind: count(1), env: 'BUSBAR_CONCURRENCY' },
@@ -28,6 +50,7 @@ const BUS: Fields = {
   stopDeadline: { kind: count(0, 'milliseconds'), env: 'BUSBAR_STOP_DEADLINE' },
   strict: { kind: flag, env: 'BUSBAR_STRICT' },
   broker: { kind: brokerKind, env: 'BUSBAR_URL' },
+  hybrid: { kind: hybridKind, env: 'BUSBAR_HYBRID' },
   topics: { kind: code },
   contracts: { kind: code },
   schemas: { kind: code },
@@ -49,6 +72,13 @@ const RETRY: Fields = {
   retryable: { kind: code },
 }
 
+const HYBRID: Fields = {
+  local: { kind: brokerKind },
+  localTypes: { kind: names, env: 'BUSBAR_LOCAL_TYPES' },
+  remoteTypes: { kind: names, env: 'BUSBAR_REMOTE_TYPES' },
+  routing: { kind: code },
+}
+
 const TOPICS: Fields = {
   event: { kind: text, env: 'BUSBAR_EVENT_TOPIC' },
   command: { kind: text, env: 'BUSBAR_COMMAND_TOPIC' },
@@ -60,6 +90,15 @@ export function busOptions(given: BusConfig, env: Environment): BusConfig {
   const settings = checked('', { ...given }, BUS, env)
   const retry = checked('retry', { ...given.retry }, RETRY, env)
   const topics = checked('topics', { ...given.topics }, TOPICS, env)
+  const { hybrid } = settings
+  if (hybrid === false) delete settings['hybrid']
+  else if (hybrid !== undefined) {
+    const parts = checked('hybrid', hybrid === true ? {} : { ...(hybrid as HybridConfig) }, HYBRID, env)
+    if (parts['routing'] !== undefined && (parts['localTypes'] ?? parts['remoteTypes']) !== undefined) {
+      throw new ConfigurationError(`option 'hybrid.routing' decides alone: leave out localTypes and remoteTypes`)
+    }
+    settings['hybrid'] = parts
+  }
   if (Object.keys(retry).length > 0) settings['retry'] = retry
   if (Object.keys(topics).length > 0) settings['topics'] = topics
   return settings

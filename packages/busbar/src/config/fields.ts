@@ -5,9 +5,9 @@ interface Kind {
   readonly words: string
   /** Its value is never shown: it can hold a password. */
   readonly secret?: boolean
-  accepts(value: unknown): boolean
+  readonly accepts: (value: unknown) => boolean
   /** From an environment variable or a URL parameter. Undefined: it cannot be read so. */
-  parse(text: string): unknown
+  readonly parse: (text: string) => unknown
 }
 
 export const text: Kind = {
@@ -47,6 +47,13 @@ export const counts: Kind = {
   words: 'a list of whole numbers from 0 (milliseconds)',
   accepts: (value) => Array.isArray(value) && value.every((each) => Number.isSafeInteger(each) && each >= 0),
   parse: (given) => (given.trim() === '' ? [] : given.split(',').map(Number)),
+}
+
+/** Names, separated by commas where they are read from a text. */
+export const names: Kind = {
+  words: 'a list of names',
+  accepts: (value) => Array.isArray(value) && value.every((each) => text.accepts(each)),
+  parse: (given) => (given.trim() === '' ? [] : given.split(',').map((each) => each.trim())),
 }
 
 /** An object or function that only code can give. */

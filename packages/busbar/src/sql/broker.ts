@@ -8,20 +8,21 @@ import {
   type Outgoing,
   type SubscriptionSpec,
 } from '../broker/index.ts'
-import { ConfigurationError, MessageTooLargeError } from '../message/errors.ts'
+import { ConfigurationError } from '../message/errors.ts'
 import { BroadcastMember } from './broadcast.ts'
 import type { SqlContext } from './context.ts'
 import { SqlDeadLetters } from './dead-letters.ts'
 import { Delayed } from './delayed.ts'
 import type { Dialect } from './dialect.ts'
 import type { Executor } from './executor.ts'
+import { refuseTooLarge } from '../broker/limits.ts'
 import type { BrokerLogger } from '../broker/logger.ts'
 import { GroupMember } from './member.ts'
 import { countMembers } from './membership.ts'
 import { measure } from './metrics.ts'
 import { Publisher } from './publisher.ts'
 import { Retention, type RetentionOptions } from './retention.ts'
-import { assertStorable, byteLength } from './rows.ts'
+import { assertStorable } from './rows.ts'
 import { migrate } from './schema.ts'
 import { Ticker } from './ticker.ts'
 import { Topics } from './topics.ts'
@@ -97,15 +98,8 @@ export class SqlBroker implements Broker {
 
   async publish(batch: readonly Outgoing[]): Promise<void> {
     this.assertRunning()
-    for (const { message } of batch) {
-      const size = byteLength(message.body)
-      assertStorable(message)
-      if (size <= this.capabilities.maxMessageBytes) continue
-      throw new MessageTooLargeError(
-        `message ${message.id} (${message.type}) has ${size} bytes and ${this.name} takes ` +
-          `${this.capabilities.maxMessageBytes}; nothing was sent. Send a reference to the data instead`,
-      )
-    }
+    for (const { message } of batch) assertStorable(message)
+    refuseTooLarge(batch, this.capabilities.maxMessageBytes, this.name)
     await this.publisher.publish(batch)
   }
 

@@ -110,9 +110,3 @@ export function messageOf(row: Row): EncodedMessage {
 export function bodySize(row: Values, from: number): number {
   return (row[from + BODY] as string | Uint8Array).length
 }
-
-/** Bytes of text or bytes. */
-export function byteLength(body: EncodedMessage['body']): number {
-  if (typeof body === 'string') return Buffer.byteLength(body)
-  return body instanceof Uint8Array ? body.byteLength : 0
-}

@@ -2,7 +2,7 @@ import { extname } from 'node:path'
 import type { ConformanceTarget } from '../target.ts'
 
 /** Brokers of this package that the suite can be run over by name. */
-export const builtInTargets = ['memory', 'sqlite', 'redis-streams', 'redis-pubsub', 'nats'] as const
+export const builtInTargets = ['memory', 'sqlite', 'redis-streams', 'hybrid', 'redis-pubsub', 'nats'] as const
 
 export type BuiltInTarget = (typeof builtInTargets)[number]
 

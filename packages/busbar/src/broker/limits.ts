@@ -1,0 +1,21 @@
+import { MessageTooLargeError } from '../message/errors.ts'
+import { type Body, Snapshot } from '../message/message.ts'
+import type { Outgoing } from './broker.ts'
+
+/** Bytes of an encoded body. A snapshot never leaves its process and has none; its codec has checked it. */
+export function byteLength(body: Body): number {
+  if (typeof body === 'string') return Buffer.byteLength(body)
+  return body instanceof Snapshot ? 0 : body.byteLength
+}
+
+/** Refuses a batch of which one body is over the limit, before anything of it is sent. @throws MessageTooLargeError */
+export function refuseTooLarge(batch: readonly Outgoing[], limit: number, broker: string): void {
+  for (const { message } of batch) {
+    const size = byteLength(message.body)
+    if (size <= limit) continue
+    throw new MessageTooLargeError(
+      `message ${message.id} (${message.type}) has ${size} bytes and ${broker} takes ${limit}; nothing was sent. ` +
+        'Send a reference to the data instead',
+    )
+  }
+}
