@@ -13,6 +13,8 @@ export interface Codec {
    * @param maxBytes A limit for the body that it stands for, where that is lower than the codec's own.
    */
   snapshot(data: unknown, maxBytes?: number): unknown
+  /** Another copy of what `snapshot` gave, which need not be checked again. Default: another `snapshot` of it. */
+  copy?(snapshot: unknown): unknown
 }
 
 export interface CodecLimits {

@@ -32,7 +32,8 @@ export function open(
 function read({ body, contentType }: EncodedMessage, codec: Codec): unknown {
   if (contentType === BYTES) return bytesOf(body)
   const own = contentType === codec.contentType ? codec : codecFor(contentType, codec)
-  return body instanceof Snapshot ? own.snapshot(body.value) : own.decode(body)
+  if (!(body instanceof Snapshot)) return own.decode(body)
+  return own.copy === undefined ? own.snapshot(body.value) : own.copy(body.value)
 }
 
 /** A copy, as an ordinary `Uint8Array` whatever the broker's client gave. */

@@ -95,11 +95,35 @@ test('lone surrogates, odd characters and odd names survive', () => {
   expect(codec.snapshot(data)).toStrictEqual(data)
 })
 
-test('a snapshot shares nothing with the data', () => {
-  const data = { list: [{ n: 1 }], at: new Date() }
-  const copy = codec.snapshot(data) as typeof data
-  expect(copy.list).not.toBe(data.list)
-  expect(copy.list[0]).not.toBe(data.list[0])
+test('a snapshot shares nothing with the data, nor does its copy with the snapshot', () => {
+  const data = { list: [{ n: 1 }], at: new Date(), nested: { deep: [[1]] } }
+  const snapshot = codec.snapshot(data) as typeof data
+  const copy = codec.copy(snapshot) as typeof data
+  expect(copy).toStrictEqual(snapshot)
+  for (const [a, b] of [
+    [data, snapshot],
+    [snapshot, copy],
+  ] as const) {
+    expect(a).not.toBe(b)
+    expect(a.list).not.toBe(b.list)
+    expect(a.list[0]).not.toBe(b.list[0])
+    expect(a.nested.deep[0]).not.toBe(b.nested.deep[0])
+  }
+})
+
+test('a program that adds fields to all objects does not add them to its messages', () => {
+  const everywhere = Object.prototype as { added?: unknown }
+  everywhere.added = { by: 'an old library' }
+  try {
+    const snapshot = codec.snapshot({ a: { b: 1 } })
+    const copy = codec.copy(snapshot)
+    for (const each of [snapshot, copy]) {
+      expect(Object.keys(each as object)).toEqual(['a'])
+      expect(Object.keys((each as { a: object }).a)).toEqual(['b'])
+    }
+  } finally {
+    delete everywhere.added
+  }
 })
 
 test('a snapshot can be given a lower limit', () => {
@@ -212,6 +236,7 @@ describe.each([
         const once = attempt(() => codec.snapshot(data))
         fc.pre(once.refused === undefined)
         expect(codec.snapshot(once.value)).toStrictEqual(once.value)
+        if (codec instanceof JsonCodec) expect(codec.copy(once.value)).toStrictEqual(once.value)
       }),
       { numRuns: 500 },
     )

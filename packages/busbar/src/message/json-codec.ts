@@ -1,6 +1,7 @@
 import type { Codec, CodecLimits } from './codec.ts'
 import { DEFAULT_MAX_BYTES, DEFAULT_MAX_DEPTH, tooLarge } from './codec.ts'
 import { DecodeError } from './errors.ts'
+import { copyJson } from './json-copy.ts'
 import { JsonWalk } from './json-walk.ts'
 import { openings, withoutPrototypes } from './json-safety.ts'
 
@@ -47,6 +48,10 @@ export class JsonCodec implements Codec {
     const limit = Math.min(maxBytes, this.#maxBytes)
     if (this.#walk.floor * GROWTH > limit) refuseSize(JSON.stringify(copy), limit)
     return copy
+  }
+
+  copy(snapshot: unknown): unknown {
+    return copyJson(snapshot)
   }
 
   #limited(text: string): string {

@@ -1,4 +1,5 @@
 import { tooLarge } from './codec.ts'
+import { isOwn } from './json-copy.ts'
 import { isUnsafe } from './json-safety.ts'
 import { isDate, isPlain } from './plain.ts'
 import { refusalOf } from './refusal.ts'
@@ -112,16 +113,28 @@ export class JsonWalk {
   }
 
   #copiedObject(object: object, depth: number): unknown {
-    const copy: Record<string, unknown> = {}
-    for (const name of Object.keys(object)) {
-      const value = (object as Record<string, unknown>)[name]
-      if (value === undefined) continue
+    const copy = { ...object } as Record<string, unknown>
+    let whole = Object.getOwnPropertySymbols(copy).length === 0
+    for (const name in copy) {
+      if (!isOwn(copy, name)) continue
+      const value = copy[name]
+      if (value === undefined) {
+        whole = false
+        continue
+      }
       this.floor += name.length + 4
       if (isUnsafe(name, value)) return REFUSED
       const child = this.#copied(value, depth - 1)
       if (child === REFUSED) return REFUSED
-      copy[name] = child
+      if (!Object.is(child, value)) copy[name] = child
     }
-    return copy
+    return whole ? copy : withoutGaps(copy)
   }
+}
+
+/** Without fields that are undefined and without symbols. */
+function withoutGaps(object: Readonly<Record<string, unknown>>): object {
+  const kept: Record<string, unknown> = {}
+  for (const name of Object.keys(object)) if (object[name] !== undefined) kept[name] = object[name]
+  return kept
 }
