@@ -1,6 +1,7 @@
-import type { JsMsg } from '@nats-io/jetstream'
+import type { JsMsg, StoredMsg } from '@nats-io/jetstream'
 import type { EncodedMessage } from '../message/message.ts'
 import type { NatsContext } from './context.ts'
+import { isWrongSequence } from './cursor.ts'
 import type { Topic } from './topology.ts'
 import { fromWire, headerOf, toWire } from './wire.ts'
 
@@ -9,6 +10,9 @@ const INFO = 'busbar-aside'
 /**
  * Messages that left the line of one group, whole, to be handed out again. Each is one subject of a stream that keeps the
  * last message of a subject, so a redelivery replaces the one before it; it is deleted when it is settled.
+ *
+ * Where failed keys park, one that is in the dead letters leaves a note here, which holds up those behind it in its lane
+ * until a redrive or a discard replaces the note.
  */
 export interface Aside {
   /** Names it within its partition: `l42` for what was at 42 in the log. */
@@ -21,11 +25,29 @@ export interface Aside {
   readonly firstFailedAt?: number
   /** Where it was first, for people. */
   readonly place: string
+  /** Key whose messages are not to pass each other; undefined: it holds up nothing. */
+  readonly lane?: string
+  /** Sequence that it had in the log: its place in the lane. */
+  readonly origin?: number
+  /**
+   * `parked` and `dead`: the message itself is in the dead letters. `discarded`: it is gone, and its owner deletes this note.
+   * Absent: the message is here.
+   */
+  readonly state?: 'parked' | 'dead' | 'discarded'
+  /** It is, or was, parked: the letter of that time is to be removed when it is settled. */
+  readonly letter?: true
 }
 
 /** One that is known, with where it is stored now. */
 export interface KnownAside extends Aside {
   readonly seq: number
+}
+
+/** The partition of a group. */
+export interface AsidePlace {
+  readonly group: string
+  readonly topic: string
+  readonly partition: number
 }
 
 export class Asides {
@@ -49,25 +71,54 @@ export class Asides {
     return (await this.store({ group, topic: topic.name, partition }, message, aside, once)) !== undefined
   }
 
-  /** Resolves to its sequence once it is safe; undefined where `once` was stored before. */
+  /** Resolves to its sequence once it is safe; undefined where `once` was stored before. Without a message it is a note. */
   async store(
-    at: { readonly group: string; readonly topic: string; readonly partition: number },
-    message: EncodedMessage,
+    at: AsidePlace,
+    message: EncodedMessage | undefined,
     aside: Aside,
     once?: string,
   ): Promise<number | undefined> {
-    const { js, names, headers } = this.context
-    const { headers: set, data } = toWire(message, headers)
-    const { entry, ...info } = aside
-    set.append(INFO, encodeURIComponent(JSON.stringify(info)))
-    const subject = names.asideEntry(at.group, at.topic, at.partition, entry)
-    const ack = await js.publish(subject, data, { headers: set, ...(once === undefined ? {} : { msgID: once }) })
+    const { subject, headers, data } = this.prepare(at, message, aside)
+    const ack = await this.context.js.publish(subject, data, {
+      headers,
+      ...(once === undefined ? {} : { msgID: once }),
+    })
     return ack.duplicate ? undefined : ack.seq
   }
 
+  /**
+   * The same in place of `before`, if that is still what is stored (0: nothing). Where somebody has replaced it, by a redrive
+   * or a discard, that stays. Resolves to what is stored now.
+   */
+  async replace(
+    at: AsidePlace,
+    message: EncodedMessage | undefined,
+    aside: Aside,
+    before: number,
+  ): Promise<KnownAside | undefined> {
+    const { subject, headers, data } = this.prepare(at, message, aside)
+    try {
+      const { seq } = await this.context.js.publish(subject, data, {
+        headers,
+        expect: { lastSubjectSequence: before },
+      })
+      return { ...aside, seq }
+    } catch (error) {
+      if (!isWrongSequence(error)) throw error
+      const { jsm, names } = this.context
+      const stored = await jsm.streams.getMessage(names.aside, { last_by_subj: subject })
+      return stored === null ? undefined : asideFrom(stored)
+    }
+  }
+
   /** The message behind it; undefined where it is gone. */
-  async read(seq: number): Promise<EncodedMessage | undefined> {
-    const stored = await this.context.jsm.streams.getMessage(this.context.names.aside, { seq })
+  async read(at: AsidePlace, { entry, seq, state }: KnownAside): Promise<EncodedMessage | undefined> {
+    const { jsm, names } = this.context
+    const { streams } = jsm
+    const stored =
+      state === 'parked'
+        ? await streams.getMessage(names.dead, { last_by_subj: names.parked(at.group, at.topic, at.partition, entry) })
+        : await streams.getMessage(names.aside, { seq })
     return stored === null ? undefined : fromWire(stored.header, stored.data)
   }
 
@@ -76,12 +127,21 @@ export class Asides {
     return removed(this.context, this.context.names.aside, seq)
   }
 
-  known(message: JsMsg): KnownAside | undefined {
-    const entry = message.subject.split('.').at(-1)
-    const text = headerOf(message.headers, INFO)
-    if (entry === undefined || text === '') return undefined
-    return { ...(JSON.parse(decodeURIComponent(text)) as Omit<Aside, 'entry'>), entry, seq: message.seq }
+  private prepare(at: AsidePlace, message: EncodedMessage | undefined, aside: Aside) {
+    const { names, headers } = this.context
+    const { headers: set, data } = message === undefined ? { headers: headers(), data: '' } : toWire(message, headers)
+    const { entry, ...info } = aside
+    set.append(INFO, encodeURIComponent(JSON.stringify(info)))
+    return { subject: names.asideEntry(at.group, at.topic, at.partition, entry), headers: set, data }
   }
+}
+
+/** Undefined: it is none. */
+export function asideFrom(message: JsMsg | StoredMsg): KnownAside | undefined {
+  const entry = message.subject.split('.').at(-1)
+  const text = headerOf('headers' in message ? message.headers : message.header, INFO)
+  if (entry === undefined || text === '') return undefined
+  return { ...(JSON.parse(decodeURIComponent(text)) as Omit<Aside, 'entry'>), entry, seq: message.seq }
 }
 
 /** Deletes one message of a stream. False: it was gone already. */

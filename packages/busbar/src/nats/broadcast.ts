@@ -7,7 +7,7 @@ import {
   type Verdict,
 } from '../broker/index.ts'
 import { pauseAfter, sleep } from './backoff.ts'
-import { HandedOut, type Origin } from './delivery.ts'
+import { type DeliveryOwner, HandedOut, type Origin } from './delivery.ts'
 import { Follower } from './follower.ts'
 import { Quiet } from '../broker/quiet.ts'
 import { storeVerdict } from './settling.ts'
@@ -108,10 +108,10 @@ export class BroadcastMember implements BrokerSubscription {
 
   private read(from: Origin, { headers, data }: JsMsg): HandedOut {
     try {
-      return new HandedOut(fromWire(headers, data), from, began)
+      return new HandedOut(fromWire(headers, data), from, owner)
     } catch (error) {
       const message = foreign(from.topic, `${from.partition}@${from.seq ?? ''}`, data)
-      return new HandedOut(message, { ...from, unreadable: error as Error }, began)
+      return new HandedOut(message, { ...from, unreadable: error as Error }, owner)
     }
   }
 
@@ -161,7 +161,7 @@ export class BroadcastMember implements BrokerSubscription {
 
   private later(ms: number, { message, topic, partition, seq }: HandedOut, more: Partial<Origin>): void {
     const due = Date.now() + ms
-    const again = new HandedOut(message, { topic, partition, ...(seq === undefined ? {} : { seq }), ...more }, began)
+    const again = new HandedOut(message, { topic, partition, ...(seq === undefined ? {} : { seq }), ...more }, owner)
     const wait = (): void => {
       const timer = setTimeout(
         () => {
@@ -214,6 +214,10 @@ export class BroadcastMember implements BrokerSubscription {
   }
 }
 
-function began(delivery: HandedOut, attempts: number): void {
-  delivery.begun = Math.max(delivery.begun, attempts)
+/** Nobody else ever gets its deliveries, and nothing of them is stored. */
+const owner: DeliveryOwner = {
+  lapsed: false,
+  began(delivery, attempts) {
+    delivery.begun = Math.max(delivery.begun, attempts)
+  },
 }

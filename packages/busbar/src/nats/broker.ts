@@ -7,7 +7,6 @@ import {
   type Deliver,
   type Outgoing,
   type SubscriptionSpec,
-  UnsupportedError,
 } from '../broker/index.ts'
 import { ConfigurationError } from '../message/errors.ts'
 import { Asides } from './asides.ts'
@@ -65,7 +64,7 @@ export class NatsBroker implements Broker {
       delay: true,
       priority: 'window',
       replay: true,
-      park: false,
+      park: true,
       deadLetters: true,
       maxMessageBytes: this.settings.maxMessageBytes,
     }
@@ -90,9 +89,6 @@ export class NatsBroker implements Broker {
     if (spec.topics.length === 0) throw new ConfigurationError(`subscription of group ${spec.group} has no topics`)
     if (!(spec.prefetch >= 1)) {
       throw new ConfigurationError(`prefetch of group ${spec.group} is ${spec.prefetch}; give 1 or more`)
-    }
-    if (spec.onFailure === 'park') {
-      throw new UnsupportedError(`group ${spec.group} asks for 'park', and the NATS broker cannot park failed keys yet`)
     }
     const parts = { context, asides, deadLetters: this.deadLetters }
     const gone = (one: Member): void => void this.members.delete(one)
@@ -124,6 +120,7 @@ export class NatsBroker implements Broker {
     if (members > 0) throw new BrokerError(`group ${group} has ${members} members; stop them before deleting it`)
     await jsm.streams.purge(names.state, { filter: names.stateOf(group) })
     await jsm.streams.purge(names.aside, { filter: names.asidesOf(group) })
+    await jsm.streams.purge(names.dead, { filter: names.parkedOf(group) })
   }
 
   async metrics(): Promise<BrokerMetrics> {

@@ -1,4 +1,3 @@
-import type { JsMsg, StoredMsg } from '@nats-io/jetstream'
 import { matchesFilter, summarizeLetters } from '../broker/dead-letter-filter.ts'
 import type {
   DeadLetter,
@@ -9,22 +8,20 @@ import type {
   DeadLetterStore,
   Page,
 } from '../broker/index.ts'
-import { type Asides, removed } from './asides.ts'
+import { type AsidePlace, type Asides, removed } from './asides.ts'
 import type { NatsContext } from './context.ts'
 import { scan } from './follower.ts'
-import { fromToken } from './names.ts'
-import { fromWire, headerOf, toWire } from './wire.ts'
+import { describe, type Held, letterFrom, type NewLetter, type StoredLetter } from './letter.ts'
+import { toWire } from './wire.ts'
 
-const LETTER = 'busbar-letter'
 const DEFAULT_PAGE = 100
-/** Characters of a stack that are kept: it travels in a header. */
-const STACK = 8_000
 /** Letters redriven or discarded at once. */
 const AT_ONCE = 50
 
 /**
  * The dead letters: a stream with one subject for each group and message, so a letter put again replaces the one before.
- * A letter's id is its sequence there.
+ * A letter's id is its sequence there. Parked messages are letters with the reason `parked`; they cannot be redriven (they
+ * follow by themselves when what is before them is acked or discarded), but discarded.
  */
 export class NatsDeadLetters implements DeadLetterStore {
   private readonly running: () => { readonly context: NatsContext; readonly asides: Asides }
@@ -34,31 +31,36 @@ export class NatsDeadLetters implements DeadLetterStore {
     this.running = running
   }
 
-  async put(letter: Omit<DeadLetter, 'id'>): Promise<void> {
+  async put(letter: NewLetter): Promise<void> {
+    await this.store(letter)
+  }
+
+  /** `held`: the note that holds up its lane until it is redriven or discarded. */
+  async store(letter: NewLetter, held?: Held): Promise<void> {
     const { context } = this.running()
-    const { message, failure, group, topic, position, redeliveries } = letter
+    const { group, topic, message, failure } = letter
     const { headers, data } = toWire(message, context.headers)
-    const { stack } = failure.error
-    const error = stack === undefined ? failure.error : { ...failure.error, stack: stack.slice(0, STACK) }
-    headers.append(
-      LETTER,
-      encodeURIComponent(JSON.stringify({ position, redeliveries, failure: { ...failure, error } })),
-    )
-    await context.js.publish(context.names.letter(group, topic, message.id), data, { headers })
+    describe(headers, letter, held)
+    const { names } = context
+    const subject =
+      failure.reason === 'parked' && held !== undefined
+        ? names.parked(group, topic, held.partition, held.note.entry)
+        : names.letter(group, topic, message.id)
+    await context.js.publish(subject, data, { headers })
+  }
+
+  /** A parked message has been settled, or is set aside itself now. */
+  async removeParked({ group, topic, partition }: AsidePlace, entry: string): Promise<void> {
+    const { jsm, names } = this.running().context
+    await jsm.streams.purge(names.dead, { filter: names.parked(group, topic, partition, entry) })
   }
 
   async list(filter: DeadLetterFilter = {}, page: Page = {}): Promise<readonly DeadLetter[]> {
-    const { limit = DEFAULT_PAGE, after } = page
-    const found: DeadLetter[] = []
-    if (limit > 0) await this.each(filter, after, false, (letter) => found.push(letter) < limit)
-    return found
+    return (await this.stored(filter, page)).map(({ letter }) => letter)
   }
 
   async get(id: string): Promise<DeadLetter | undefined> {
-    const { context } = this.running()
-    if (!/^[1-9]\d{0,14}$/.test(id)) return undefined
-    const stored = await context.jsm.streams.getMessage(context.names.dead, { seq: Number(id) })
-    return stored === null ? undefined : this.letterOf(stored)
+    return (await this.read(id))?.letter
   }
 
   async count(filter: DeadLetterFilter = {}): Promise<number> {
@@ -69,31 +71,62 @@ export class NatsDeadLetters implements DeadLetterStore {
 
   async summarize(filter: DeadLetterFilter = {}): Promise<readonly DeadLetterGroup[]> {
     const letters: DeadLetter[] = []
-    await this.each(filter, undefined, true, (letter) => letters.push(letter) > 0)
+    await this.each(filter, undefined, true, ({ letter }) => letters.push(letter) > 0)
     return summarizeLetters(letters)
   }
 
   async redrive(which: DeadLetterSelection, edit?: DeadLetterEdit): Promise<number> {
-    const { context, asides } = this.running()
-    return this.change(which, async (letter) => {
-      const [topic] = await context.topology.ensure([letter.topic])
-      if (topic === undefined) return false
+    const { context } = this.running()
+    return this.change(which, async (stored) => {
+      const { letter } = stored
+      if (letter.failure.reason === 'parked' && stored.held !== undefined) return false
       const message = edit === undefined ? letter.message : { ...edit(letter), id: letter.message.id }
-      const partition = context.topology.partitionFor(topic, message.key)
-      // The group has it again before the letter goes; of two redrives at once only one stores it.
-      const stored = await asides.publish(letter.group, topic, partition, message, Date.now(), `redrive-${letter.id}`)
+      // The group has it again before the letter goes.
+      const first = await this.giveBack(stored, message)
       // It may be gone by now: a message that failed again has replaced it.
       await removed(context, context.names.dead, Number(letter.id))
-      return stored
+      return first
     })
   }
 
   async discard(which: DeadLetterSelection): Promise<number> {
     const { context } = this.running()
-    return this.change(which, ({ id }) => removed(context, context.names.dead, Number(id)))
+    return this.change(which, async (stored) => {
+      // First, so that nothing waits for what is gone.
+      await this.letGo(stored)
+      return removed(context, context.names.dead, Number(stored.letter.id))
+    })
   }
 
-  private async change(which: DeadLetterSelection, one: (letter: DeadLetter) => Promise<boolean>): Promise<number> {
+  /** False: another redrive of this letter was quicker. */
+  private async giveBack(stored: StoredLetter, message: DeadLetter['message']): Promise<boolean> {
+    const { context, asides } = this.running()
+    const { letter, held } = stored
+    const { group, topic: name } = letter
+    const once = `redrive-${letter.id}`
+    if (held !== undefined && message.key === letter.message.key) {
+      // In place of its note: it is the first of its lane.
+      const { state: _, ...note } = held.note
+      const again = { ...note, attempts: 0, redeliveries: 0, crashes: 0, due: Date.now() }
+      const at = { group, topic: name, partition: held.partition }
+      return (await asides.store(at, message, again, once)) !== undefined
+    }
+    const [topic] = await context.topology.ensure([name])
+    if (topic === undefined) return false
+    const partition = context.topology.partitionFor(topic, message.key)
+    const first = await asides.publish(group, topic, partition, message, Date.now(), once)
+    await this.letGo(stored)
+    return first
+  }
+
+  /** What waits behind it in its lane goes on. */
+  private async letGo({ letter: { group, topic }, held }: StoredLetter): Promise<void> {
+    if (held === undefined) return
+    const at = { group, topic, partition: held.partition }
+    await this.running().asides.store(at, undefined, { ...held.note, state: 'discarded', due: 0 })
+  }
+
+  private async change(which: DeadLetterSelection, one: (stored: StoredLetter) => Promise<boolean>): Promise<number> {
     let count = 0
     for await (const letters of this.pages(which)) {
       for (let at = 0; at < letters.length; at += AT_ONCE) {
@@ -104,9 +137,9 @@ export class NatsDeadLetters implements DeadLetterStore {
     return count
   }
 
-  private async *pages(which: DeadLetterSelection): AsyncIterable<readonly DeadLetter[]> {
+  private async *pages(which: DeadLetterSelection): AsyncIterable<readonly StoredLetter[]> {
     if (Array.isArray(which)) {
-      const found = await Promise.all((which as readonly string[]).map((id) => this.get(id)))
+      const found = await Promise.all((which as readonly string[]).map((id) => this.read(id)))
       yield found.filter((letter) => letter !== undefined)
       return
     }
@@ -114,37 +147,42 @@ export class NatsDeadLetters implements DeadLetterStore {
     // What fails again meanwhile is a letter of its own, and not meant.
     const { last_seq: last } = (await context.jsm.streams.info(context.names.dead)).state
     for (let after: string | undefined; ;) {
-      const page = await this.list(which as DeadLetterFilter, { limit: 200, ...(after === undefined ? {} : { after }) })
-      const meant = page.filter(({ id }) => Number(id) <= last)
+      const more = after === undefined ? {} : { after }
+      const page = await this.stored(which as DeadLetterFilter, { limit: 200, ...more })
+      const meant = page.filter(({ letter: { id } }) => Number(id) <= last)
       if (meant.length === 0) return
       yield meant
-      after = page.at(-1)?.id
+      after = page.at(-1)?.letter.id
     }
+  }
+
+  private async read(id: string): Promise<StoredLetter | undefined> {
+    const { jsm, names } = this.running().context
+    if (!/^[1-9]\d{0,14}$/.test(id)) return undefined
+    const stored = await jsm.streams.getMessage(names.dead, { seq: Number(id) })
+    return stored === null ? undefined : letterFrom(names, stored)
+  }
+
+  private async stored(filter: DeadLetterFilter, page: Page): Promise<readonly StoredLetter[]> {
+    const { limit = DEFAULT_PAGE, after } = page
+    const found: StoredLetter[] = []
+    if (limit > 0) await this.each(filter, after, false, (stored) => found.push(stored) < limit)
+    return found
   }
 
   private async each(
     filter: DeadLetterFilter,
     after: string | undefined,
     headersOnly: boolean,
-    visit: (letter: DeadLetter) => boolean,
+    visit: (stored: StoredLetter) => boolean,
   ): Promise<void> {
     const { context } = this.running()
     const { names } = context
     const from = after === undefined ? 1 : Number(after) + 1
     const where = { stream: names.dead, filter: names.letters(filter.group, filter.topic), from, headersOnly }
     await scan(context, where, (message) => {
-      const letter = this.letterOf(message)
-      return letter === undefined || !matchesFilter(letter, filter) || visit(letter)
+      const stored = letterFrom(names, message)
+      return stored === undefined || !matchesFilter(stored.letter, filter) || visit(stored)
     })
-  }
-
-  private letterOf(stored: JsMsg | StoredMsg): DeadLetter | undefined {
-    const headers = 'headers' in stored ? stored.headers : stored.header
-    const text = headerOf(headers, LETTER)
-    if (text === '') return undefined
-    const [group = '', topic = ''] = this.running().context.names.tokens(stored.subject)
-    const rest = JSON.parse(decodeURIComponent(text)) as Pick<DeadLetter, 'position' | 'redeliveries' | 'failure'>
-    const message = fromWire(headers, stored.data)
-    return { id: String(stored.seq), group: fromToken(group), topic: fromToken(topic), message, ...rest }
   }
 }

@@ -4,14 +4,18 @@ import type { KnownAside } from './asides.ts'
 
 /**
  * - `held`: in memory and not handed out,
+ * - `queued`: waits for an earlier one of its key (only where failed keys park),
  * - `out`: handed to the handler,
  * - `storing`: has a verdict that has to be stored before it counts,
  * - `done`: settled.
  */
-export type DeliveryState = 'held' | 'out' | 'storing' | 'done'
+export type DeliveryState = 'held' | 'queued' | 'out' | 'storing' | 'done'
 
-/** Tells where a run has begun. */
-export type Began = (delivery: HandedOut, attempts: number) => void | Promise<void>
+/** Who has it: is told where a run has begun, and knows whether it is still alone with it. */
+export interface DeliveryOwner {
+  readonly lapsed: boolean
+  began(delivery: HandedOut, attempts: number): void | Promise<void>
+}
 
 export interface Origin {
   readonly topic: string
@@ -19,6 +23,8 @@ export interface Origin {
   /** Sequence in the log; undefined for what was set aside. */
   readonly seq?: number
   readonly aside?: KnownAside
+  /** Key whose messages are not to pass each other. */
+  readonly lane?: string | undefined
   readonly attempts?: number
   readonly crashes?: number
   readonly redeliveries?: number
@@ -41,6 +47,7 @@ export class HandedOut implements Delivery {
 
   readonly seq: number | undefined
   readonly aside: KnownAside | undefined
+  readonly lane: string | undefined
   readonly suspect: boolean
   readonly unreadable: Error | undefined
   state: DeliveryState = 'held'
@@ -49,17 +56,18 @@ export class HandedOut implements Delivery {
   /** Milliseconds of `performance.now()` at which it was last handed out. */
   since = 0
 
-  private readonly onBegan: Began
+  private readonly owner: DeliveryOwner
   private controller: AbortController | undefined
   private aborted = false
 
-  constructor(message: EncodedMessage, from: Origin, onBegan: Began) {
+  constructor(message: EncodedMessage, from: Origin, owner: DeliveryOwner) {
     const { aside } = from
     this.message = message
     this.topic = from.topic
     this.partition = from.partition
     this.seq = from.seq
     this.aside = aside
+    this.lane = from.lane ?? aside?.lane
     this.position = aside?.place ?? `${from.partition}@${from.seq ?? '-'}`
     this.attempts = this.begun = Math.max(from.attempts ?? 0, aside?.attempts ?? 0)
     this.redeliveries = from.redeliveries ?? aside?.redeliveries ?? 0
@@ -68,7 +76,11 @@ export class HandedOut implements Delivery {
     this.unreadable = from.unreadable
     const firstFailedAt = from.firstFailedAt ?? aside?.firstFailedAt
     if (firstFailedAt !== undefined) this.firstFailedAt = firstFailedAt
-    this.onBegan = onBegan
+    this.owner = owner
+  }
+
+  get lapsed(): boolean {
+    return this.aborted || this.owner.lapsed
   }
 
   /** Made when it is asked for: most handlers never do. */
@@ -81,7 +93,7 @@ export class HandedOut implements Delivery {
   }
 
   began(attempts: number): void | Promise<void> {
-    return this.onBegan(this, attempts)
+    return this.owner.began(this, attempts)
   }
 
   abort(): void {

@@ -1,10 +1,11 @@
 import type { JsMsg } from '@nats-io/jetstream'
 import { Fifo } from '../broker/fifo.ts'
-import type { KnownAside } from './asides.ts'
+import { asideFrom, type KnownAside } from './asides.ts'
 import { HandedOut, isUnsettled } from './delivery.ts'
 import { Follower } from './follower.ts'
 import type { PartitionHost, PartitionView } from './host.ts'
 import type { OpenItem } from './open-list.ts'
+import { SetAside } from './set-aside.ts'
 import { foreign, fromWire } from './wire.ts'
 
 /** Milliseconds that a suspect holds up what comes after it; a longer run counts as harmless. */
@@ -15,8 +16,7 @@ const SUSPECT_ALONE = 1_000
  * open, the log. Reads ahead a little of the log, and keeps only headers of what is set aside.
  */
 export class Intake {
-  /** Set aside, by entry. */
-  readonly known = new Map<string, KnownAside>()
+  readonly known = new SetAside()
   /** Taken over and not handed out yet, in order. */
   backlog: OpenItem[] = []
   /** Up to here the log has been taken. */
@@ -27,6 +27,8 @@ export class Intake {
   private readonly incoming = new Fifo<JsMsg>()
   private readonly followers: Follower[] = []
   private roomAhead: (() => void) | undefined
+  /** What was due found no place in the window, which wakes us when it has one. */
+  private refused = false
   private closed = false
 
   constructor(host: PartitionHost, owner: PartitionView) {
@@ -66,15 +68,14 @@ export class Intake {
 
   /** Milliseconds until something comes due, or a suspect may have become harmless; Infinity: neither. */
   get nextDue(): number {
-    const now = Date.now()
-    let next = this.backlog.length > 0 ? 50 : Infinity
-    for (const { due } of this.known.values()) if (due > now) next = Math.min(next, due - now)
-    return next
+    const due = this.refused ? Infinity : Math.max(1, this.known.nextDue(Date.now()))
+    return this.backlog.length > 0 ? Math.min(50, due) : due
   }
 
   /** Takes what there is room for. True: the open list has changed beyond what was taken. */
   async take(fresh: HandedOut[]): Promise<boolean> {
     const before = this.backlog.length
+    await this.forgetDiscarded()
     await this.takeDue(fresh)
     await this.takeBacklog(fresh)
     this.takeLog(fresh)
@@ -83,8 +84,8 @@ export class Intake {
 
   /** It was settled, or set aside again. */
   replaced(before: KnownAside | undefined, now: KnownAside | undefined): void {
-    if (before !== undefined && this.known.get(before.entry)?.seq === before.seq) this.known.delete(before.entry)
-    if (now !== undefined && (this.known.get(now.entry)?.seq ?? 0) < now.seq) this.known.set(now.entry, now)
+    if (now !== undefined) this.known.learn(now)
+    else if (before !== undefined) this.known.forget(before)
   }
 
   async close(): Promise<void> {
@@ -94,10 +95,8 @@ export class Intake {
   }
 
   private learn(message: JsMsg): void {
-    const aside = this.host.asides.known(message)
-    if (aside === undefined || (this.known.get(aside.entry)?.seq ?? 0) >= aside.seq) return
-    this.known.set(aside.entry, aside)
-    this.owner.wake()
+    const aside = asideFrom(message)
+    if (aside !== undefined && this.known.learn(aside)) this.owner.wake()
   }
 
   private arrive(message: JsMsg, ahead: number): void | Promise<void> {
@@ -111,31 +110,52 @@ export class Intake {
 
   /** Not set aside, and not settled, before its owner could write so. */
   private isStillOpen({ seq, entry }: OpenItem): boolean {
-    return entry === undefined ? !this.known.has(`l${seq}`) : this.known.get(entry)?.seq === seq
+    return entry === undefined ? this.known.get(`l${seq}`) === undefined : this.known.get(entry)?.seq === seq
   }
 
   /** What was set aside and is due. */
   private async takeDue(fresh: HandedOut[]): Promise<void> {
-    if (this.known.size === 0) return
-    const now = Date.now()
-    const out = new Set([...this.owner.open].map((delivery) => delivery.aside?.entry))
-    for (const item of this.backlog) out.add(item.entry)
-    const due = [...this.known.values()].filter((aside) => aside.due <= now && !out.has(aside.entry))
-    const taken: KnownAside[] = []
-    for (const aside of due.toSorted((a, b) => a.due - b.due || a.seq - b.seq)) {
-      if (!this.host.window.enter(this.owner)) break
-      taken.push(aside)
+    const { window } = this.host
+    let out: ReadonlySet<string | undefined> | undefined
+    const mayGo = (aside: KnownAside): boolean => {
+      out ??= new Set([...this.owner.open, ...this.backlog].map(entryOf))
+      return !out.has(aside.entry) && this.isTurnOf(aside)
     }
-    fresh.push(...(await this.readAsides(taken, () => ({}))))
+    this.refused = false
+    const taken = this.known.takeDue(Date.now(), mayGo, () => {
+      this.refused = !window.enter(this.owner)
+      return !this.refused
+    })
+    try {
+      fresh.push(...(await this.readAsides(taken, () => ({}))))
+    } catch (error) {
+      this.known.putBack(taken)
+      throw error
+    }
+  }
+
+  /** Nothing that comes before it in its lane is in memory, or was open with the owner before. */
+  private isTurnOf({ lane, origin = 0 }: KnownAside): boolean {
+    if (lane === undefined) return true
+    return !this.owner.isBusy(lane) && !this.backlog.some(({ entry, seq }) => entry === undefined && seq < origin)
+  }
+
+  private async forgetDiscarded(): Promise<void> {
+    for (const note of this.known.takeDiscarded()) {
+      await this.host.asides.remove(note.seq)
+      this.known.forget(note)
+    }
   }
 
   private async readAsides(
     asides: readonly KnownAside[],
     more: (aside: KnownAside) => Partial<OpenItem>,
   ): Promise<HandedOut[]> {
+    if (asides.length === 0) return []
     const { host } = this
-    const { topic, partition, began } = this.owner
-    const read = await Promise.allSettled(asides.map((aside) => host.asides.read(aside.seq)))
+    const { topic, partition } = this.owner
+    const at = { group: host.group, topic: topic.name, partition }
+    const read = await Promise.allSettled(asides.map((aside) => host.asides.read(at, aside)))
     const found: HandedOut[] = []
     let failure: Error | undefined
     let gone = 0
@@ -145,7 +165,9 @@ export class Intake {
         failure = result.reason as Error
         gone++
       } else if (result.value === undefined) {
-        if (this.known.get(aside.entry)?.seq === aside.seq) this.known.delete(aside.entry)
+        // A note may be left of it.
+        if (aside.state !== undefined) await host.asides.remove(aside.seq)
+        this.known.forget(aside)
         gone++
       } else {
         const { attempts, crashes, suspect } = more(aside)
@@ -157,7 +179,7 @@ export class Intake {
           crashes: crashes ?? 0,
           suspect: suspect ?? false,
         }
-        found.push(new HandedOut(result.value, from, began))
+        found.push(new HandedOut(result.value, from, this.owner))
       }
     }
     host.window.leave(gone)
@@ -209,14 +231,15 @@ export class Intake {
   }
 
   private fromLog(headers: JsMsg['headers'], data: Uint8Array, seq: number, item?: OpenItem): HandedOut {
-    const { partition, topic, began } = this.owner
+    const { partition, topic } = this.owner
     const { attempts = 0, crashes = 0, suspect = false } = item ?? {}
     const from = { topic: topic.name, partition, seq, attempts, crashes, suspect }
     try {
-      return new HandedOut(fromWire(headers, data), from, began)
+      const message = fromWire(headers, data)
+      return new HandedOut(message, { ...from, lane: this.host.parks ? message.key : undefined }, this.owner)
     } catch (error) {
       const message = foreign(topic.name, `${partition}@${seq}`, data)
-      return new HandedOut(message, { ...from, unreadable: error as Error }, began)
+      return new HandedOut(message, { ...from, unreadable: error as Error }, this.owner)
     }
   }
 
@@ -225,4 +248,8 @@ export class Intake {
     for (const one of this.owner.open) if (one.suspect && isUnsettled(one) && one.since > recent) return true
     return fresh.some((one) => one.suspect)
   }
+}
+
+function entryOf({ aside, entry }: { readonly aside?: KnownAside | undefined; readonly entry?: string }) {
+  return aside?.entry ?? entry
 }

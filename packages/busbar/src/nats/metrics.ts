@@ -1,8 +1,10 @@
 import type { BrokerMetrics, GroupMetrics, TopicMetrics } from '../broker/index.ts'
+import { asideFrom } from './asides.ts'
 import type { NatsContext } from './context.ts'
 import { type CursorState, decode } from './cursor.ts'
 import { scan } from './follower.ts'
 import { fromToken } from './names.ts'
+import type { OpenItem } from './open-list.ts'
 import type { Topic } from './topology.ts'
 
 /** Numbers of one group on one topic while they are added up. */
@@ -27,27 +29,22 @@ export async function measure(
     sums.set(key, sum)
     sum.cursors.push({ partition: Number(partition), state: decode(message.string()) })
   })
-  const [asides, letters] = await Promise.all([
-    countBySubject(context, names.aside, `${names.prefix}.aside.>`),
-    countBySubject(context, names.dead, `${names.prefix}.dead.>`),
-  ])
+  const [due, letters] = await Promise.all([findDue(context), countLetters(context)])
   const byName = new Map(topics.map((topic) => [topic.name, topic]))
   const groups = await Promise.all(
-    [...sums.values()].map(async (sum): Promise<GroupMetrics> => {
-      const { group, topic, cursors } = sum
+    [...sums.values()].map(async ({ group, topic, cursors }): Promise<GroupMetrics> => {
+      const place = placeOf(group, topic)
       const open = cursors.flatMap(({ state }) => state.open)
-      const handed = open.filter(({ entry }) => entry !== undefined).length
-      const set = asides.get(`${group}\0${topic}`) ?? 0
-      const waiting = Math.max(0, set - handed)
       const unread = await unreadOf(context, byName.get(topic), cursors)
-      const dead = letters.get(`${group}\0${topic}`) ?? 0
+      const { waiting, notes } = setAside(due.get(place) ?? new Set(), open)
+      const { dead, parked } = letters.get(place) ?? { dead: 0, parked: 0 }
       return {
         group,
         topic,
         lag: unread + open.length + waiting,
         inFlight: inFlight(group, topic),
         redelivering: waiting,
-        parked: 0,
+        parked: Math.max(0, parked - notes),
         dead,
       }
     }),
@@ -86,14 +83,43 @@ async function pendingAfter({ jsm, nanos }: NatsContext, stream: string, filter:
   return info.num_pending
 }
 
-/** Messages by group and topic. */
-async function countBySubject(context: NatsContext, stream: string, filter: string): Promise<Map<string, number>> {
-  const { state } = await context.jsm.streams.info(stream, { subjects_filter: filter })
-  const counts = new Map<string, number>()
+function placeOf(group: string, topic: string): string {
+  return `${group}\0${topic}`
+}
+
+/** Of what is set aside: how many wait for their time, and how many parked ones are out. */
+function setAside(due: ReadonlySet<number>, open: readonly OpenItem[]): { waiting: number; notes: number } {
+  const out = open.filter(({ entry }) => entry !== undefined)
+  const handed = out.filter(({ seq }) => due.has(seq)).length
+  return { waiting: due.size - handed, notes: out.length - handed }
+}
+
+/** Sequences of what is set aside whole, by group and topic: not the notes of parked messages and dead letters. */
+async function findDue(context: NatsContext): Promise<Map<string, Set<number>>> {
+  const { names } = context
+  const found = new Map<string, Set<number>>()
+  await scan(context, { stream: names.aside, filter: `${names.prefix}.aside.>`, headersOnly: true }, (message) => {
+    const aside = asideFrom(message)
+    if (aside === undefined || aside.state !== undefined) return
+    const [group = '', topic = ''] = names.tokens(message.subject)
+    const place = placeOf(fromToken(group), fromToken(topic))
+    const due = found.get(place) ?? new Set()
+    found.set(place, due.add(aside.seq))
+  })
+  return found
+}
+
+/** Letters by group and topic. */
+async function countLetters({ jsm, names }: NatsContext): Promise<Map<string, { dead: number; parked: number }>> {
+  const { state } = await jsm.streams.info(names.dead, { subjects_filter: `${names.prefix}.dead.>` })
+  const counts = new Map<string, { dead: number; parked: number }>()
   for (const [subject, count] of Object.entries(state.subjects ?? {})) {
-    const [group = '', topic = ''] = context.names.tokens(subject)
-    const key = `${fromToken(group)}\0${fromToken(topic)}`
-    counts.set(key, (counts.get(key) ?? 0) + count)
+    const [group = '', topic = '', , parked] = names.tokens(subject)
+    const place = placeOf(fromToken(group), fromToken(topic))
+    const sum = counts.get(place) ?? { dead: 0, parked: 0 }
+    counts.set(place, sum)
+    if (parked === undefined) sum.dead += count
+    else sum.parked += count
   }
   return counts
 }

@@ -92,8 +92,17 @@ export class Names {
     return `${this.prefix}.dead.${token(group)}.${token(topic)}.${token(id)}`
   }
 
+  /** The letter of a message that is parked: another of the same id does not replace it. */
+  parked(group: string, topic: string, partition: number, entry: string): string {
+    return `${this.prefix}.dead.${token(group)}.${token(topic)}.parked.${partition}-${entry}`
+  }
+
+  parkedOf(group: string): string {
+    return `${this.prefix}.dead.${token(group)}.*.parked.*`
+  }
+
   letters(group: string | undefined, topic: string | undefined): string {
-    return `${this.prefix}.dead.${group === undefined ? '*' : token(group)}.${topic === undefined ? '*' : token(topic)}.*`
+    return `${this.prefix}.dead.${group === undefined ? '*' : token(group)}.${topic === undefined ? '*' : token(topic)}.>`
   }
 
   /** The tokens of a subject behind the prefix and its kind: `<prefix>.aside.a.b` gives `['a', 'b']`. */

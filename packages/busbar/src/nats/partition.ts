@@ -1,23 +1,21 @@
-import type { Verdict } from '../broker/index.ts'
 import { pauseAfter } from './backoff.ts'
 import { Cursor, FencedError } from './cursor.ts'
 import { type HandedOut, isUnsettled } from './delivery.ts'
 import type { PartitionHost, PartitionView } from './host.ts'
 import { Intake } from './intake.ts'
+import { Line, type LineOwner } from './line.ts'
 import { afterCrash, type OpenItem } from './open-list.ts'
 import { storeVerdict, type ToStore } from './settling.ts'
 import type { Topic } from './topology.ts'
 
 /** Milliseconds after which what has settled is stored, where nothing more is fetched. */
 const FLUSH_AFTER = 4
-/** Milliseconds before a delivery that was released goes out again. */
-const RELEASE_PAUSE = 20
 
 /**
  * A partition that a member owns: reads its log, hands out, and stores what becomes of it. Whatever it writes it writes in
  * turns, one after another: verdicts first, then the cursor that names all that is about to be handed out.
  */
-export class OwnedPartition implements PartitionView {
+export class OwnedPartition implements PartitionView, LineOwner {
   readonly topic: Topic
   readonly partition: number
   /** Nothing more is handed out; it is released when what is out has settled. */
@@ -25,14 +23,11 @@ export class OwnedPartition implements PartitionView {
   /** Another member has it, or it was released: nothing of it may be written any more. */
   lost = false
 
-  /** In memory and not settled. */
-  readonly open = new Set<HandedOut>()
-
   private readonly host: PartitionHost
   private readonly cursor: Cursor
   private readonly intake: Intake
-  private toStore: ToStore[] = []
-  private acked = 0
+  private readonly line: Line
+  /** The stored cursor is behind. */
   private dirty = false
   private waiters: (() => void)[] = []
   private turn: Promise<void> | undefined
@@ -48,6 +43,7 @@ export class OwnedPartition implements PartitionView {
     this.topic = topic
     this.partition = partition
     this.intake = new Intake(host, this)
+    this.line = new Line(host, this)
     this.cursor = new Cursor(host.context, host.context.names.cursor(host.group, topic.name, partition))
   }
 
@@ -72,19 +68,55 @@ export class OwnedPartition implements PartitionView {
     return !this.lost
   }
 
+  get lapsed(): boolean {
+    return this.lost || !this.host.alive
+  }
+
+  get open(): ReadonlySet<HandedOut> {
+    return this.line.open
+  }
+
+  get inFlight(): number {
+    return this.line.unsettled
+  }
+
   get busy(): boolean {
-    for (const delivery of this.open) if (isUnsettled(delivery)) return true
-    return false
+    return this.inFlight > 0
   }
 
   get load(): number {
     return this.open.size
   }
 
-  get inFlight(): number {
-    let count = 0
-    for (const delivery of this.open) if (isUnsettled(delivery)) count++
-    return count
+  isBusy(lane: string): boolean {
+    return this.line.isBusy(lane)
+  }
+
+  blocks(lane: string, seq: number): boolean {
+    return this.intake.known.blocks(lane, seq)
+  }
+
+  checkLease(): void {
+    if (!this.lost && !this.host.alive) this.giveUp()
+  }
+
+  changed(soon: boolean): void {
+    if (!this.lost) {
+      if (!soon) this.dirty = true
+      if (soon) this.wake()
+      else this.flushSoon()
+    }
+    this.host.settled(this)
+  }
+
+  began(delivery: HandedOut, attempts: number): void | Promise<void> {
+    if (this.lost || delivery.state !== 'out' || attempts <= delivery.begun) return undefined
+    delivery.begun = attempts
+    this.dirty = true
+    return new Promise((resolve) => {
+      this.waiters.push(resolve)
+      this.wake()
+    })
   }
 
   /** Asks for a turn. Many calls, one turn. */
@@ -132,13 +164,7 @@ export class OwnedPartition implements PartitionView {
     this.lost = true
     clearTimeout(this.flushTimer)
     clearTimeout(this.dueTimer)
-    let free = this.acked
-    for (const delivery of this.open) {
-      delivery.abort()
-      if (delivery.state !== 'out') free++
-    }
-    this.acked = 0
-    this.host.window.leave(free)
+    this.line.abort()
     this.resolveWaiters(this.waiters)
     await this.intake.close()
   }
@@ -167,17 +193,11 @@ export class OwnedPartition implements PartitionView {
     this.host.lost(this)
   }
 
-  private later(ms: number): void {
-    if (this.lost) return
-    clearTimeout(this.dueTimer)
-    this.dueTimer = setTimeout(() => this.wake(), Math.min(ms, 2 ** 31 - 1))
-  }
-
   private async storeVerdicts(): Promise<void> {
-    const batch = this.toStore
+    const { host, partition, topic, line } = this
+    const batch = line.toStore
     if (batch.length === 0) return
-    this.toStore = []
-    const { host, partition, topic } = this
+    line.toStore = []
     const at = { group: host.group, topic: topic.name, partition }
     const results = await Promise.allSettled(batch.map((one) => storeVerdict(host, at, one)))
     let failure: Error | undefined
@@ -185,11 +205,11 @@ export class OwnedPartition implements PartitionView {
       const one = batch[index] as ToStore
       if (result.status === 'rejected') {
         failure = result.reason as Error
-        this.toStore.push(one)
+        line.toStore.push(one)
         continue
       }
       this.intake.replaced(one.delivery.aside, result.value)
-      this.finish(one.delivery)
+      line.finish(one.delivery)
     }
     if (failure === undefined) return
     // What could be stored is settled, whatever becomes of the others.
@@ -199,15 +219,16 @@ export class OwnedPartition implements PartitionView {
 
   private async advance(): Promise<void> {
     if (this.lost) return
+    const { line } = this
     const { window, id } = this.host
-    const { acked } = this
-    this.acked = 0
+    const { acked } = line
+    line.acked = 0
     window.leave(acked)
     const fresh: HandedOut[] = []
     try {
       if (window.handing && !this.draining && (await this.intake.take(fresh))) this.dirty = true
     } finally {
-      for (const delivery of fresh) this.open.add(delivery)
+      for (const delivery of fresh) line.open.add(delivery)
     }
     if (fresh.length > 0 || this.dirty) {
       const { waiters } = this
@@ -216,64 +237,12 @@ export class OwnedPartition implements PartitionView {
       this.resolveWaiters(waiters)
     }
     // Also what an earlier turn could not write.
-    for (const delivery of this.open) if (delivery.state === 'held') this.handOut(delivery)
+    for (const delivery of line.open) if (delivery.state === 'held') line.handOut(delivery)
     this.planNext()
   }
 
-  private handOut(delivery: HandedOut): void {
-    const { window, group } = this.host
-    if (this.lost || this.draining || !window.handing || delivery.state !== 'held') return
-    if (delivery.unreadable === undefined) return window.handOut(delivery, this.settle)
-    const now = Date.now()
-    const { name, message } = delivery.unreadable
-    delivery.state = 'out'
-    const failure = {
-      reason: 'undecodable',
-      error: { name, message },
-      handler: group,
-      attempts: 0,
-      firstFailedAt: now,
-      lastFailedAt: now,
-    } as const
-    this.settle(delivery, { deadLetter: failure })
-  }
-
-  private readonly settle = (delivery: HandedOut, verdict: Verdict): void => {
-    if (delivery.state !== 'out') return
-    if (!this.lost && !this.host.alive) this.giveUp()
-    if (this.lost) {
-      delivery.state = 'done'
-      this.open.delete(delivery)
-      this.host.window.leave(1)
-    } else if ('ack' in verdict && delivery.aside === undefined) {
-      this.finish(delivery)
-    } else if ('release' in verdict) {
-      this.released(delivery)
-    } else {
-      delivery.state = 'storing'
-      this.toStore.push({ delivery, verdict })
-      this.wake()
-    }
-    this.host.settled(this)
-    if (this.dirty && !this.lost) this.flushSoon()
-  }
-
-  /** It stays where it is in the line, and goes out again. */
-  private released(delivery: HandedOut): void {
-    delivery.state = 'held'
-    this.dirty = true
-    setTimeout(() => {
-      this.handOut(delivery)
-    }, RELEASE_PAUSE)
-  }
-
-  private finish(delivery: HandedOut): void {
-    if (delivery.state === 'done') return
-    delivery.state = 'done'
-    this.open.delete(delivery)
-    this.acked++
-    this.dirty = true
-    this.host.settled(this)
+  private openList(): OpenItem[] {
+    return [...this.line.openList(), ...this.intake.backlog]
   }
 
   private flushSoon(): void {
@@ -289,32 +258,19 @@ export class OwnedPartition implements PartitionView {
   private planNext(): void {
     if (this.lost) return
     if (this.dirty) return this.flushSoon()
+    if (this.draining || !this.host.window.handing) return
     const next = this.intake.nextDue
     if (next < Infinity) this.later(next)
   }
 
-  readonly began = (delivery: HandedOut, attempts: number): void | Promise<void> => {
-    if (this.lost || delivery.state !== 'out' || attempts <= delivery.begun) return undefined
-    delivery.begun = attempts
-    this.dirty = true
-    return new Promise((resolve) => {
-      this.waiters.push(resolve)
-      this.wake()
-    })
+  private later(ms: number): void {
+    if (this.lost) return
+    clearTimeout(this.dueTimer)
+    this.dueTimer = setTimeout(() => this.wake(), Math.min(ms, 2 ** 31 - 1))
   }
 
   private resolveWaiters(waiters: readonly (() => void)[]): void {
     this.waiters = this.waiters.filter((waiter) => !waiters.includes(waiter))
     for (const waiter of waiters) waiter()
-  }
-
-  private openList(): OpenItem[] {
-    const items: OpenItem[] = []
-    for (const delivery of this.open) {
-      const { aside, seq, begun, crashes, suspect } = delivery
-      const place = aside === undefined ? { seq: seq ?? 0 } : { seq: aside.seq, entry: aside.entry }
-      items.push({ ...place, attempts: begun, crashes, suspect, started: suspect })
-    }
-    return [...items, ...this.intake.backlog]
   }
 }

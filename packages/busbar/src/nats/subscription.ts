@@ -22,6 +22,7 @@ export interface MemberParts {
 export class GroupMember implements BrokerSubscription, PartitionHost {
   readonly group: string
   readonly prefetch: number
+  readonly parks: boolean
   readonly context: NatsContext
   readonly asides: Asides
   readonly deadLetters: NatsDeadLetters
@@ -44,6 +45,7 @@ export class GroupMember implements BrokerSubscription, PartitionHost {
     this.deadLetters = parts.deadLetters
     this.group = spec.group
     this.prefetch = spec.prefetch
+    this.parks = spec.onFailure === 'park'
     this.spec = spec
     this.onStopped = onStopped
     this.window = new Window(spec, deliver)
