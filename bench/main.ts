@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { plans, type PlanName } from './plan.ts'
 import { runSuite } from './rounds.ts'
 import { median, type Sample, series } from './sample.ts'
+import type { Suite } from './suite.ts'
 import { suites, type SuiteName } from './suites.ts'
 import { printTables } from './table.ts'
 
@@ -10,7 +11,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { quick: { type: 'boolean' }, json: { type: 'boolean' }, plan: { type: 'string' } },
 })
-const names = positionals.length === 0 ? (Object.keys(suites) as SuiteName[]) : positionals.map(suiteName)
+const names = positionals.length === 0 ? available() : positionals.map(suiteName)
 const plan = values.quick === true ? 'quick' : planName(values.plan ?? 'full')
 const json = values.json === true
 
@@ -25,6 +26,12 @@ if (json) {
   )
 } else {
   printTables(measured, names, plan)
+}
+
+/** Those whose servers are there. */
+function available(): SuiteName[] {
+  const all = Object.entries<Suite>(suites) as [SuiteName, Suite][]
+  return all.filter(([, { server }]) => server === undefined || process.env[server] !== undefined).map(([name]) => name)
 }
 
 function suiteName(given: string): SuiteName {

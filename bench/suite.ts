@@ -8,6 +8,8 @@ export interface Contender {
 }
 
 export interface Suite {
+  /** Environment variable with the URL of the server that it needs. */
+  readonly server?: string
   readonly subjects: Readonly<Record<string, Contender>>
   /** Which subjects are measured in one process, taking turns at every measure; the processes of a round take turns, too. */
   readonly processes: readonly (readonly string[])[]

@@ -1,5 +1,6 @@
 import { memory } from './memory/index.ts'
+import { redisStreams } from './redis-streams/index.ts'
 import { sqlite } from './sqlite/index.ts'
 
-export const suites = { memory, sqlite } as const
+export const suites = { memory, sqlite, 'redis-streams': redisStreams } as const
 export type SuiteName = keyof typeof suites
