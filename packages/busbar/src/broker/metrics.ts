@@ -22,7 +22,19 @@ export interface TopicMetrics {
   readonly delayed: number
 }
 
+/** Committed messages that cannot be handed out yet, because a transaction which began earlier is still open (Postgres). */
+export interface HeldBack {
+  /** How many messages wait for it. */
+  readonly messages: number
+  /** Who holds them back, for people: process id, user, application and state of the session, or the prepared transaction. */
+  readonly by: string
+  /** Unix milliseconds at which its transaction began, where the server tells. */
+  readonly since?: number
+}
+
 export interface BrokerMetrics {
+  /** Absent: nothing is held back, or this broker knows no such thing. */
+  readonly heldBack?: HeldBack
   readonly topics: readonly TopicMetrics[]
   readonly groups: readonly GroupMetrics[]
 }

@@ -1,8 +1,9 @@
 import type { SqlContext } from './context.ts'
 import { HandedOut } from './delivery.ts'
-import type { Position } from './dialect.ts'
+import type { Cursor, Next } from './batched.ts'
+import type { Dialect, Position } from './dialect.ts'
 import type { Statements, Values } from './executor.ts'
-import { holds, storeCursor } from './leases.ts'
+import { holds } from './leases.ts'
 import type { OpenItem } from './open-list.ts'
 import type { OwnedPartition } from './partition.ts'
 import { bodySize, messageAt } from './rows.ts'
@@ -36,6 +37,8 @@ export interface Advanced {
   readonly fresh: readonly HandedOut[]
   readonly aside: readonly HandedOut[]
   readonly more: boolean
+  /** There is more, which cannot be read yet. */
+  readonly held: boolean
   readonly nextDue: number
   readonly nextSuspect: number
   /** Keys of which nothing is set aside any more. */
@@ -45,36 +48,88 @@ export interface Advanced {
 }
 
 /**
- * One step of one partition, inside a transaction: reads what comes next and stores, in the same commit, that it is
+ * One step of some partitions, inside a transaction: reads what comes next and stores, in the same commit, that it is
  * handed out and which of the earlier ones have settled. What is lost with the process is only the settling since then.
  */
 export async function advance(
   sql: Statements,
-  context: SqlContext,
-  partition: OwnedPartition,
-  options: AdvanceOptions,
-): Promise<Advanced> {
-  const step = new Step(sql, context, partition, options)
-  await step.takeSetAside()
-  await step.takeBacklog()
-  await step.takeLog()
-  return step.store()
+  dialect: Dialect,
+  steps: readonly Step[],
+  budget: Budget,
+): Promise<Advanced[]> {
+  for (const step of steps) {
+    await step.takeSetAside()
+    await step.takeBacklog()
+  }
+  await readLogs(sql, dialect, steps, budget)
+  await storeAll(sql, dialect, steps)
+  return steps.map((step) => step.result())
 }
 
-class Step {
+async function readLogs(sql: Statements, dialect: Dialect, steps: readonly Step[], budget: Budget): Promise<void> {
+  let left = budget.room
+  const reading = steps.filter((step) => {
+    if (left <= 0 || !step.begins(left)) return false
+    left -= step.room
+    return true
+  })
+  if (reading.length === 0) return
+  const wanted = reading.map(({ room, partition: { topic, partition, position } }) => ({
+    topic: topic.id,
+    partition,
+    position,
+    limit: room,
+  }))
+  const found = await dialect.readNext(sql, wanted, (row) => spend(budget, bodySize(row, 1)), budget.bytes)
+  for (const [index, step] of reading.entries()) {
+    const next = found[index]
+    if (next !== undefined) await step.takeLog(next)
+  }
+}
+
+async function storeAll(sql: Statements, dialect: Dialect, steps: readonly Step[]): Promise<void> {
+  const cursors: Cursor[] = []
+  const storing: Step[] = []
+  for (const step of steps) {
+    const cursor = await step.cursor()
+    if (cursor === undefined) continue
+    cursors.push(cursor)
+    storing.push(step)
+  }
+  if (cursors.length === 0) return
+  // A cursor alone may fall back: what was handed out since then is handed out again.
+  const relaxing = dialect.relax !== undefined && !steps.some((step) => step.wrote) ? sql.run(dialect.relax) : undefined
+  const [kept] = await Promise.all([dialect.storeCursors(sql, cursors), relaxing])
+  for (const [index, step] of storing.entries()) if (kept[index] !== true) step.lost = true
+}
+
+/** Bounds the memory of one fetch, whatever the size of the messages. */
+function spend(budget: Budget, bytes: number): boolean {
+  budget.bytes -= bytes
+  return budget.bytes <= 0
+}
+
+/** What one partition takes of a fetch. */
+export class Step {
+  readonly partition: OwnedPartition
+  /** Messages that may still be taken. */
+  room: number
+  lost = false
+  /** More than the cursor was written. */
+  wrote = false
+
   private readonly sql: Statements
   private readonly context: SqlContext
-  private readonly partition: OwnedPartition
   private readonly options: AdvanceOptions
   private readonly now: number
-  private room: number
-  private lost = false
   private fenced = false
   private position: Position
   private backlog: OpenItem[]
   private more = false
+  private held = false
   private nextDue: number
   private nextSuspect: number
+  private waiters: readonly (() => void)[] = []
   private readonly fresh: HandedOut[] = []
   private readonly aside: HandedOut[] = []
   /** Keys that memory says are blocked: are they still? */
@@ -86,7 +141,7 @@ class Step {
     this.partition = partition
     this.options = options
     this.now = context.now()
-    this.room = Math.min(options.limit, options.budget.room)
+    this.room = options.limit
     this.position = partition.position
     this.backlog = partition.backlog
     this.nextDue = partition.nextDue
@@ -96,6 +151,7 @@ class Step {
   async takeSetAside(): Promise<void> {
     const { partition, now } = this
     const { budget } = this.options
+    this.room = Math.min(this.room, budget.room)
     if (partition.nextDue <= now && this.room > 0 && (await this.fence())) {
       const rows = await due(this.sql, partition, 'due', now, this.room, this.enoughAside)
       for (const row of rows) await this.takeAside(row, 1)
@@ -120,7 +176,8 @@ class Step {
     const wanted = first.suspect ? 1 : Math.min(this.room, end < 0 ? this.backlog.length : end)
     const items = this.backlog.slice(0, wanted)
     const list = this.context.dialect.listOf(items.map((item) => item.position))
-    const rows = await this.sql.values(this.context.dialect.readAt, [list], this.enough)
+    const { topic, partition } = this.partition
+    const rows = await this.sql.values(this.context.dialect.readAt, [topic.id, partition, list], this.enough)
     const found = new Map(rows.map((row) => [String(row[0]), row]))
     const last = String(rows.at(-1)?.[0])
     let taken = 0
@@ -135,52 +192,48 @@ class Step {
     this.backlog = this.backlog.slice(taken)
   }
 
-  async takeLog(): Promise<void> {
-    if (this.lost || this.room <= 0 || !this.partition.more || this.backlog.length > 0 || this.options.waits) return
-    if (this.options.budget.bytes <= 0) return
-    const { topic, partition } = this.partition
-    const limit = this.room
+  /** Whether it goes on with its log, with at most `left` messages. */
+  begins(left: number): boolean {
+    if (this.lost || this.room <= 0 || !this.partition.more || this.backlog.length > 0 || this.options.waits)
+      return false
+    if (this.options.budget.bytes <= 0) return false
+    this.room = Math.min(this.room, left)
     // Lowered before the read: what is published from here on raises it again.
     this.partition.more = false
-    const rows = await this.sql.values(
-      this.context.dialect.readAfter,
-      [topic.id, partition, this.position, limit],
-      this.enough,
-    )
-    for (const row of rows) await this.takeInLine(row, undefined)
-    this.position = rows.at(-1)?.[0] ?? this.position
-    this.more = rows.length >= limit || this.options.budget.bytes <= 0
+    return true
   }
 
-  async store(): Promise<Advanced> {
+  async takeLog(next: Next): Promise<void> {
+    for (const row of next.rows) await this.takeInLine(row, undefined)
+    this.position = next.rows.at(-1)?.[0] ?? this.position
+    this.more = next.more
+    this.held = next.held
+  }
+
+  /** What is to be stored of it, if anything. */
+  async cursor(): Promise<Cursor | undefined> {
     const { partition, position, backlog, fresh } = this
     const { dialect } = this.context
-    const waiters = [...partition.storedWaiters]
+    this.waiters = [...partition.storedWaiters]
     const changed = position !== partition.position || backlog !== partition.backlog || fresh.length > 0
-    if (!this.lost && (changed || partition.dirty || waiters.length > 0)) {
-      partition.dirty = false
-      if (waiters.length > 0) await this.storeAttempts()
-      const cursor = { position, open: partition.openList(dialect, { fresh, backlog }), expires: this.options.expires }
-      if (!(await storeCursor(this.sql, partition, cursor))) this.lost = true
-    }
-    this.options.budget.room -= fresh.length + this.aside.length
-    return {
-      partition,
-      lost: this.lost,
-      position,
-      backlog,
-      fresh,
-      aside: this.aside,
-      more: this.more,
-      nextDue: this.nextDue,
-      nextSuspect: this.nextSuspect,
-      unblocked: [...this.lanes].filter(([, blocked]) => !blocked).map(([lane]) => lane),
-      waiters,
-    }
+    if (this.lost || !(changed || partition.dirty || this.waiters.length > 0)) return undefined
+    partition.dirty = false
+    if (this.waiters.length > 0) await this.storeAttempts()
+    if (this.lost) return undefined
+    const open = partition.openList(dialect, { fresh, backlog })
+    return { lease: partition, position, open, expires: this.options.expires }
+  }
+
+  result(): Advanced {
+    const { partition, lost, position, backlog, fresh, aside, more, held, nextDue, nextSuspect, waiters } = this
+    const unblocked = [...this.lanes].filter(([, blocked]) => !blocked).map(([lane]) => lane)
+    return { partition, lost, position, backlog, fresh, aside, more, held, nextDue, nextSuspect, waiters, unblocked }
   }
 
   /** Runs of redeliveries that have begun since: those of the log are part of the open list. */
   private async storeAttempts(): Promise<void> {
+    // Somebody waits for it because it must not be lost.
+    this.wrote = true
     for (const delivery of this.partition.aside) {
       const { entry, begun } = delivery
       if (entry === undefined || begun === delivery.attempts || !(await this.fence())) continue
@@ -203,7 +256,7 @@ class Step {
       return
     }
     this.fresh.push(delivery)
-    this.room--
+    this.took()
   }
 
   /** Something of its key is set aside. Another process may have discarded it since, so memory alone is not believed. */
@@ -211,6 +264,7 @@ class Step {
     if (!this.options.park || !this.partition.blocked.has(lane)) return false
     const known = this.lanes.get(lane)
     if (known !== undefined) return known
+    if (!(await this.fence())) return true
     const { group, topic } = this.partition
     const blocked = await advanceLane(this.sql, group, topic.id, lane, this.now)
     this.lanes.set(lane, blocked)
@@ -226,11 +280,17 @@ class Step {
     const { message, ...from } = asideOf(row)
     await markHanded(this.sql, from.entry, handed)
     this.aside.push(new HandedOut(partition, message, partition.topic.name, { ...from, suspect: handed === 2 }))
+    this.took()
+  }
+
+  private took(): void {
     this.room--
+    this.options.budget.room--
   }
 
   /** Whatever is written beside the cursor is written only by the owner of the lease. */
   private async fence(): Promise<boolean> {
+    this.wrote = true
     if (!this.fenced && !this.lost) {
       this.fenced = await holds(this.sql, this.partition, this.options.expires)
       this.lost = !this.fenced
@@ -238,15 +298,9 @@ class Step {
     return this.fenced
   }
 
-  private readonly enough = (row: Values): boolean => this.spend(bodySize(row, 1))
+  private readonly enough = (row: Values): boolean => spend(this.options.budget, bodySize(row, 1))
 
-  private readonly enoughAside = (row: Values): boolean => this.spend(asideSize(row))
-
-  /** Bounds the memory of one fetch, whatever the size of the messages. */
-  private spend(bytes: number): boolean {
-    this.options.budget.bytes -= bytes
-    return this.options.budget.bytes <= 0
-  }
+  private readonly enoughAside = (row: Values): boolean => spend(this.options.budget, asideSize(row))
 }
 
 /** A message that has to wait behind an earlier one of its key. */

@@ -42,14 +42,14 @@ export async function takeRedriven(
   topic: Topic,
   limit: number,
 ): Promise<readonly Values[]> {
-  const { executor } = context
-  const select = (columns: string): string =>
-    `SELECT ${columns} FROM busbar_set_aside WHERE grp = ? AND topic = ? AND partition = ? AND state = 'due' LIMIT ?`
+  const { executor, dialect } = context
+  const select = (columns: string, lock = ''): string =>
+    `SELECT ${columns} FROM busbar_set_aside WHERE grp = ? AND topic = ? AND partition = ? AND state = 'due' LIMIT ?${lock}`
   const here = [group, topic.id, NO_PARTITION]
   // Looked at often and there is hardly ever one: only then the lock for writing is taken.
   if ((await executor.all(select('entry'), [...here, 1])).length === 0) return []
   return executor.write(async (sql) => {
-    const rows = await sql.values(select(asideColumns), [...here, limit])
+    const rows = await sql.values(select(asideColumns, dialect.forUpdate), [...here, limit])
     await sql.runMany(
       'DELETE FROM busbar_set_aside WHERE entry = ?',
       rows.map((row) => [row[0] ?? null]),

@@ -8,7 +8,8 @@ import {
   UnsupportedError,
   type Verdict,
 } from '../broker/index.ts'
-import { pauseAfter } from './backoff.ts'
+import { pauseAfter, pauseWhileHeld } from './backoff.ts'
+import type { Next, Wanted } from './batched.ts'
 import { putBroadcastLetter, takeRedriven } from './broadcast-letters.ts'
 import type { SqlContext } from './context.ts'
 import { type DeliveryOwner, HandedOut } from './delivery.ts'
@@ -70,6 +71,8 @@ export class BroadcastMember implements BrokerSubscription {
   private lookAgain = false
   private retryAt = 0
   private failures = 0
+  /** Looks in a row that found only what cannot be read yet. */
+  private waits = 0
   private stopping: Promise<void> | undefined
   private handing = true
   private readonly quiet = new Quiet(() => this.unsettled.size === 0)
@@ -93,10 +96,10 @@ export class BroadcastMember implements BrokerSubscription {
   async start(): Promise<void> {
     const { dialect, executor } = this.context
     this.topics = await this.context.topics.ensure(this.spec.topics)
-    const [head] = await executor.all(dialect.head)
+    const head = await dialect.head(executor)
     for (const topic of this.topics) {
       for (let partition = 0; partition < topic.partitions; partition++) {
-        this.readers.set(`${topic.id}/${partition}`, new Reader(topic, partition, head?.['position'] ?? dialect.start))
+        this.readers.set(`${topic.id}/${partition}`, new Reader(topic, partition, head))
       }
     }
     this.changed()
@@ -173,31 +176,49 @@ export class BroadcastMember implements BrokerSubscription {
       await this.takeRedriven()
     }
     this.takeLater()
-    for (const reader of this.readers.values()) {
-      if (reader.more && this.room > 0) await this.read(reader)
-    }
+    const reading = [...this.readers.values()].filter((reader) => reader.more)
+    if (reading.length > 0 && this.room > 0) await this.read(reading)
   }
 
   private get room(): number {
     return this.spec.prefetch - this.unsettled.size
   }
 
-  private async read(reader: Reader): Promise<void> {
-    const { topic, partition, position } = reader
-    const limit = this.room
+  private async read(reading: readonly Reader[]): Promise<void> {
+    const { dialect, executor } = this.context
+    const limit = Math.ceil(this.room / reading.length)
+    const wanted: Wanted[] = []
+    let left = this.room
+    for (const { topic, partition, position } of reading) {
+      wanted.push({ topic: topic.id, partition, position, limit: Math.min(limit, left) })
+      left -= Math.min(limit, left)
+    }
+    // Lowered before the read: what is published from here on raises it again.
+    for (const reader of reading) reader.more = false
     let bytes = FETCH_BYTES
     const enough = (row: Values): boolean => (bytes -= bodySize(row, 1)) <= 0
-    const rows = await this.context.executor.values(
-      this.context.dialect.readAfter,
-      [topic.id, partition, position, limit],
-      enough,
-    )
-    reader.position = rows.at(-1)?.[0] ?? position
-    reader.more = rows.length >= limit || bytes <= 0
-    for (const row of rows) {
-      this.handOut(new HandedOut(reader, messageAt(row, 1), topic.name, { position: row[0] ?? null }))
+    const found = await dialect.readNext(executor, wanted, enough, FETCH_BYTES).catch((error: unknown) => {
+      for (const reader of reading) reader.more = true
+      throw error
+    })
+    for (const [index, reader] of reading.entries()) this.take(reader, found[index])
+    this.heldBack(found)
+  }
+
+  private take(reader: Reader, next: Next | undefined): void {
+    if (next === undefined) return
+    reader.position = next.rows.at(-1)?.[0] ?? reader.position
+    reader.more ||= next.more || next.held
+    for (const row of next.rows) {
+      this.handOut(new HandedOut(reader, messageAt(row, 1), reader.topic.name, { position: row[0] ?? null }))
     }
-    if (reader.more && this.room > 0) this.wake()
+  }
+
+  /** What cannot be read yet is asked for again, less and less often while nothing comes. */
+  private heldBack(found: readonly Next[]): void {
+    if (found.some(({ rows }) => rows.length > 0)) this.waits = 0
+    if (found.some(({ more }) => more) && this.room > 0) this.wake()
+    else if (found.some(({ held }) => held)) setTimeout(() => this.wake(), pauseWhileHeld(this.waits++))
   }
 
   private takeLater(): void {

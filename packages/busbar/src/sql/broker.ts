@@ -17,6 +17,7 @@ import type { Dialect } from './dialect.ts'
 import type { Executor } from './executor.ts'
 import { refuseTooLarge } from '../broker/limits.ts'
 import type { BrokerLogger } from '../broker/logger.ts'
+import { lockCursors } from './leases.ts'
 import { GroupMember } from './member.ts'
 import { countMembers } from './membership.ts'
 import { measure } from './metrics.ts'
@@ -29,6 +30,8 @@ import { Topics } from './topics.ts'
 
 export interface SqlBrokerOptions {
   readonly executor: Executor
+  /** What appends to the log, in the order of the calls. Default: `executor`. */
+  readonly publishing?: Executor
   readonly dialect: Dialect
   readonly capabilities: Capabilities
   /** The database, for people. */
@@ -68,6 +71,7 @@ export class SqlBroker implements Broker {
     this.executor = executor
     this.context = {
       executor,
+      publishing: options.publishing ?? executor,
       dialect,
       logger,
       lease,
@@ -75,9 +79,11 @@ export class SqlBroker implements Broker {
       topics: new Topics(executor, options.partitions),
       groupChanged: (group) => {
         for (const member of this.members) if (member.group === group) member.changed()
+        executor.announce?.()
       },
       topicGrew: (topic, partition) => {
         for (const member of this.members) member.grew(topic, partition)
+        executor.announce?.()
       },
     }
     this.deadLetters = new SqlDeadLetters(this.context)
@@ -129,6 +135,7 @@ export class SqlBroker implements Broker {
   async deleteGroup(group: string): Promise<void> {
     this.assertRunning()
     await this.executor.write(async (sql) => {
+      await lockCursors(sql, this.context.dialect, group)
       const members = await countMembers(sql, group, Date.now())
       if (members > 0) {
         throw new BrokerError(`group ${group} has ${members} members; stop them before deleting it`)

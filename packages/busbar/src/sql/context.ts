@@ -6,6 +6,8 @@ import type { Topics } from './topics.ts'
 /** What the parts of one SQL broker share. */
 export interface SqlContext {
   readonly executor: Executor
+  /** What appends to the log, in the order of the calls; it may be the same. */
+  readonly publishing: Executor
   readonly dialect: Dialect
   readonly topics: Topics
   readonly logger: BrokerLogger

@@ -11,6 +11,7 @@ import type {
 import type { SqlContext } from './context.ts'
 import { letterFilter } from './dead-letter-filter.ts'
 import type { Row, Statements } from './executor.ts'
+import { lockCursor } from './leases.ts'
 import { MESSAGE_COLUMNS, messageColumns, messageOf, messageValues } from './rows.ts'
 import { advanceLane, putDead } from './set-aside.ts'
 
@@ -120,14 +121,18 @@ export class SqlDeadLetters implements DeadLetterStore {
 
   async discard(which: DeadLetterSelection): Promise<number> {
     return this.each(which, async (sql, letter) => {
-      const [row] = await sql.all('SELECT grp, topic, lane FROM busbar_set_aside WHERE entry = ?', [Number(letter.id)])
+      const [row] = await sql.all('SELECT grp, topic, partition, lane FROM busbar_set_aside WHERE entry = ?', [
+        Number(letter.id),
+      ])
+      if (row !== undefined) await lockCursor(sql, this.context.dialect, placeOf(row))
       const gone = await sql.run(`DELETE FROM busbar_set_aside WHERE entry = ? AND state IN ('dead', 'parked')`, [
         Number(letter.id),
       ])
       if (gone === 0 || row === undefined) return false
       const lane = row['lane']
       if (typeof lane === 'string') {
-        await advanceLane(sql, row['grp'] as string, Number(row['topic']), lane, this.context.now())
+        const { group, topic } = placeOf(row)
+        await advanceLane(sql, group, topic, lane, this.context.now())
       }
       return true
     })
@@ -201,6 +206,10 @@ export class SqlDeadLetters implements DeadLetterStore {
       },
     }
   }
+}
+
+function placeOf(row: Row): { readonly group: string; readonly topic: number; readonly partition: number } {
+  return { group: row['grp'] as string, topic: Number(row['topic']), partition: Number(row['partition']) }
 }
 
 function isIds(which: DeadLetterSelection): which is readonly string[] {

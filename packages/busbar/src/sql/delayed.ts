@@ -27,6 +27,7 @@ export class Delayed {
   /** A message was delayed by this process. */
   added(dueAt: number): void {
     this.next = Math.min(this.next, dueAt)
+    this.context.executor.announce?.()
   }
 
   /** Looks again, because another process may have delayed one. */
@@ -36,11 +37,11 @@ export class Delayed {
   }
 
   async move(): Promise<void> {
-    const { executor } = this.context
+    const { executor, dialect } = this.context
     while (this.next <= this.context.now()) {
       const moved = await executor.write(async (sql) => {
         const rows = await sql.values(
-          `SELECT seq, topic, partition, ${messageColumns} FROM busbar_delayed WHERE due_at <= ? ORDER BY due_at, seq LIMIT ?`,
+          `SELECT seq, topic, partition, ${messageColumns} FROM busbar_delayed WHERE due_at <= ? ORDER BY due_at, seq LIMIT ?${dialect.forUpdate}`,
           [this.context.now(), AT_ONCE],
         )
         if (rows.length === 0) return rows

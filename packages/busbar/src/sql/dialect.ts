@@ -1,33 +1,39 @@
-import type { SqlValue } from './executor.ts'
+import type { HeldBack } from '../broker/index.ts'
+import type { Batched, Position } from './batched.ts'
+import type { SqlValue, Statements } from './executor.ts'
 
-/**
- * A place in the log. Opaque outside of the dialect: rows come back in order of it, and it can be stored and handed back.
- * SQLite's is the row id.
- */
-export type Position = SqlValue
+export type { Position } from './batched.ts'
 
 /** All that differs between databases. Everything else of the SQL broker is plain SQL that both understand. */
-export interface Dialect {
+export interface Dialect extends Batched {
   /** Short name of the broker, for people: `sqlite`. */
   readonly name: string
   /** Statements that lead from version n of the schema to n + 1, for each n from 0. Never changed once released. */
   readonly migrations: readonly (readonly string[])[]
+  /** Run first in the transaction that migrates: keeps out other processes that want the same. */
+  readonly lockMigrations?: string
   /** Whether the tables of Busbar are there; a query that gives a row if so. */
   readonly hasTables: string
+  /** Ends a SELECT whose rows are about to be changed: nobody else can change them before the end of the transaction. */
+  readonly forUpdate: string
+  /**
+   * From here to its end the transaction counts when it is committed in the memory of the server: a crash of the server may
+   * take it back. Only for what repeats harmlessly. Absent: the database has no such thing.
+   */
+  readonly relax?: string
   /** A position before all messages. */
   readonly start: Position
-  /** A query for `position`: everything committed so far is at or before it, everything committed later is after it. */
-  readonly head: string
-  /**
-   * Reads the messages of a partition after a position, in order, and none that could be preceded by one that is not yet
-   * visible. Parameters: topic, partition, position, limit. Columns: the position, then those of the message.
-   */
-  readonly readAfter: string
-  /** Reads the messages at the positions of a list, in order. Parameter: what `listOf` makes of them. Columns: the same. */
+  /** A query for `position`: everything committed later is after it. What is at or before it can be read and counted. */
+  readonly end: string
+  /** As `end`, and everything committed before the call is at or before it. May wait a moment for that. */
+  head(sql: Statements): Promise<Position>
+  /** Reads the messages at the positions of a list, in order. Parameters: topic, partition, what `listOf` makes of them. */
   readonly readAt: string
   listOf(positions: readonly Position[]): SqlValue
   isBefore(a: Position, b: Position): boolean
   /** Text of an ordered list of positions, short where they are close together; and back. */
   encodePositions(positions: readonly Position[]): string[]
   decodePositions(texts: readonly string[]): Position[]
+  /** What keeps committed messages from being read, where there can be such a thing. */
+  heldBack?(sql: Statements): Promise<HeldBack | undefined>
 }

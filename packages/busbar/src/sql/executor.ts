@@ -18,7 +18,7 @@ export interface Statements {
   values(sql: string, params?: readonly SqlValue[], enough?: (row: Values) => boolean): Promise<Values[]>
   /** Runs a statement; resolves to the number of rows that it changed. */
   run(sql: string, params?: readonly SqlValue[]): Promise<number>
-  /** Runs one statement for each list of values, in order. */
+  /** Runs one statement for each list of values, in order; outside of `write` in a transaction of its own. */
   runMany(sql: string, rows: readonly (readonly SqlValue[])[]): Promise<void>
 }
 
@@ -34,6 +34,10 @@ export interface Executor extends Statements {
   write<T>(work: (sql: Statements) => Promise<T>): Promise<T>
   /** Whether somebody else may have committed since the last call. */
   changedElsewhere(): Promise<boolean>
+  /** Tells other processes, soon and at least once, that something was committed. Absent: they see it by themselves. */
+  announce?(): void
+  /** Calls `hint` when another process says that it has committed something. Never the only way to learn of it. */
+  onHint?(hint: () => void): void
   /** Safe to call twice. */
   close(): Promise<void>
 }

@@ -88,14 +88,18 @@ export class Holdings {
   /** What others have appended or set aside. */
   async look(): Promise<void> {
     const { executor, dialect } = this.host.context
-    await executor.read(async (sql) => {
-      for (const owned of this.partitions.values()) {
-        const { topic, partition, position } = owned
-        if (!owned.more) owned.more = (await sql.all(dialect.readAfter, [topic.id, partition, position, 1])).length > 0
-        owned.nextDue = await nextDue(sql, owned, 'due')
-        owned.nextSuspect = await nextDue(sql, owned, 'suspect')
-      }
-    })
+    const owned = this.all()
+    if (owned.length === 0) return
+    const wanted = owned.map(({ topic, partition, position }) => ({ topic: topic.id, partition, position, limit: 1 }))
+    const found = await executor.read((sql) => dialect.look(sql, wanted, owned))
+    for (const [index, partition] of owned.entries()) {
+      const news = found[index]
+      if (news === undefined) continue
+      // Not lowered here: the log may have grown meanwhile.
+      partition.more ||= news.more
+      partition.nextDue = news.nextDue
+      partition.nextSuspect = news.nextSuspect
+    }
   }
 
   lose(partition: OwnedPartition): void {
@@ -132,29 +136,31 @@ export class Holdings {
 
   private async claim(topic: Topic, wanted: readonly number[]): Promise<void> {
     const { context, spec, id } = this.host
-    const taken = await context.executor.write(async (sql) => {
-      const claimed: OwnedPartition[] = []
+    const taken = await context.executor.write((sql) => {
       const now = Date.now()
-      for (const partition of wanted) {
-        const wish = { group: spec.group, topic, partition, owner: id, now, expires: now + context.lease }
-        const got = await claim(sql, context.dialect, wish)
-        if (got === undefined) continue
-        const owned = new OwnedPartition(got, wish.expires, () => this.host.wake())
-        if (spec.onFailure === 'park') for (const lane of await blockedLanes(sql, got)) owned.blocked.add(lane)
-        owned.nextDue = await nextDue(sql, got, 'due')
-        owned.nextSuspect = await nextDue(sql, got, 'suspect')
-        claimed.push(owned)
-      }
-      return claimed
+      const wish = { group: spec.group, topic, owner: id, now, expires: now + context.lease }
+      return Promise.all(wanted.map((partition) => this.claimOne(sql, { ...wish, partition })))
     })
-    for (const partition of taken) this.partitions.set(partition.name, partition)
-    if (taken.length > 0) this.host.wake()
+    for (const partition of taken) if (partition !== undefined) this.partitions.set(partition.name, partition)
+    if (taken.some((partition) => partition !== undefined)) this.host.wake()
+  }
+
+  private async claimOne(sql: Statements, wish: Parameters<typeof claim>[2]): Promise<OwnedPartition | undefined> {
+    const got = await claim(sql, this.host.context.dialect, wish)
+    if (got === undefined) return undefined
+    const owned = new OwnedPartition(got, wish.expires, () => this.host.wake())
+    if (this.host.spec.onFailure === 'park') for (const lane of await blockedLanes(sql, got)) owned.blocked.add(lane)
+    owned.nextDue = await nextDue(sql, got, 'due')
+    owned.nextSuspect = await nextDue(sql, got, 'suspect')
+    return owned
   }
 
   private async releaseAll(sql: Statements, partitions: readonly OwnedPartition[]): Promise<void> {
     const { dialect } = this.host.context
-    for (const partition of partitions) {
-      await release(sql, partition, { position: partition.position, open: partition.openList(dialect) })
-    }
+    await Promise.all(
+      partitions.map((partition) =>
+        release(sql, partition, { position: partition.position, open: partition.openList(dialect) }),
+      ),
+    )
   }
 }

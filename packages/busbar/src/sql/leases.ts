@@ -1,3 +1,4 @@
+import type { LeaseName } from './batched.ts'
 import type { Dialect, Position } from './dialect.ts'
 import type { SqlValue, Statements } from './executor.ts'
 import { afterCrash, decodeOpen, encodeOpen, type OpenItem } from './open-list.ts'
@@ -9,14 +10,6 @@ import type { Topic } from './topics.ts'
  * each write names it, so what a former owner writes changes nothing (fencing).
  */
 
-/** What names a lease. */
-export interface LeaseName {
-  readonly group: string
-  readonly topic: Topic
-  readonly partition: number
-  readonly token: number
-}
-
 /** A lease just taken, with what the owner before left. */
 export interface Claim extends LeaseName {
   readonly position: Position
@@ -25,25 +18,37 @@ export interface Claim extends LeaseName {
 
 const HERE = 'grp = ? AND topic = ? AND partition = ?'
 
-/** Makes the cursors of a group that a topic has never seen. Where it begins is decided here, once. */
-export async function createCursors(
-  sql: Statements,
-  dialect: Dialect,
-  group: string,
-  topic: Topic,
-  from: 'latest' | 'earliest',
-): Promise<void> {
-  const known = await sql.all('SELECT 1 AS known FROM busbar_cursors WHERE grp = ? AND topic = ? LIMIT 1', [
-    group,
-    topic.id,
-  ])
-  if (known.length > 0) return
-  const position =
-    from === 'earliest' ? dialect.start : ((await sql.all(dialect.head))[0]?.['position'] ?? dialect.start)
+/** Topics that a group has never read. */
+export async function newTopics(sql: Statements, group: string, topics: readonly Topic[]): Promise<Topic[]> {
+  const rows = await sql.all('SELECT DISTINCT topic FROM busbar_cursors WHERE grp = ?', [group])
+  const known = new Set(rows.map((row) => Number(row['topic'])))
+  return topics.filter((topic) => !known.has(topic.id))
+}
+
+/** Makes the cursors of a group on a topic. Where it begins is decided here, once: whoever comes first is right. */
+export async function createCursors(sql: Statements, group: string, topic: Topic, position: Position): Promise<void> {
   await sql.runMany(
-    'INSERT INTO busbar_cursors (grp, topic, partition, position) VALUES (?, ?, ?, ?)',
+    'INSERT INTO busbar_cursors (grp, topic, partition, position) VALUES (?, ?, ?, ?) ON CONFLICT (grp, topic, partition) DO NOTHING',
     Array.from({ length: topic.partitions }, (_, partition) => [group, topic.id, partition, position]),
   )
+}
+
+/** Keeps others from making, claiming or deleting cursors of the group before the end of this transaction. */
+export async function lockCursors(sql: Statements, dialect: Dialect, group: string): Promise<void> {
+  if (dialect.forUpdate === '') return
+  const query = `SELECT partition FROM busbar_cursors WHERE grp = ? ORDER BY topic, partition${dialect.forUpdate}`
+  await sql.values(query, [group])
+}
+
+/** The same of the partition of something that is set aside: its owner stores no verdict meanwhile. */
+export async function lockCursor(
+  sql: Statements,
+  dialect: Dialect,
+  at: { readonly group: string; readonly topic: number; readonly partition: number },
+): Promise<void> {
+  if (dialect.forUpdate === '') return
+  const query = `SELECT partition FROM busbar_cursors WHERE ${HERE}${dialect.forUpdate}`
+  await sql.values(query, [at.group, at.topic, at.partition])
 }
 
 /** Partitions that nobody has, or whose owner gave no sign of life. */
@@ -64,7 +69,7 @@ export async function claim(
   const { group, topic, partition, owner, now, expires } = lease
   const here: SqlValue[] = [group, topic.id, partition]
   const [row] = await sql.all(
-    `SELECT position, open, owner, token FROM busbar_cursors WHERE ${HERE} AND (owner IS NULL OR expires <= ?)`,
+    `SELECT position, open, owner, token FROM busbar_cursors WHERE ${HERE} AND (owner IS NULL OR expires <= ?)${dialect.forUpdate}`,
     [...here, now],
   )
   if (row === undefined) return undefined

@@ -4,7 +4,7 @@ import { uuidv7 } from '../message/uuid.ts'
 import { pauseAfter } from './backoff.ts'
 import type { SqlContext } from './context.ts'
 import { Holdings } from './holdings.ts'
-import { createCursors } from './leases.ts'
+import { createCursors, lockCursors, newTopics } from './leases.ts'
 import { Lock } from './lock.ts'
 import { enter } from './membership.ts'
 import type { OwnedPartition } from './partition.ts'
@@ -58,8 +58,12 @@ export class GroupMember implements BrokerSubscription {
   async start(): Promise<void> {
     const { executor, dialect, lease, topics } = this.context
     this.holdings.topics = await topics.ensure(this.spec.topics)
+    const unread = await executor.read((sql) => newTopics(sql, this.group, this.holdings.topics))
+    const latest = unread.length > 0 && this.spec.from === 'latest'
+    const begin = latest ? await dialect.head(executor) : dialect.start
     await executor.write(async (sql) => {
-      for (const topic of this.holdings.topics) await createCursors(sql, dialect, this.group, topic, this.spec.from)
+      await lockCursors(sql, dialect, this.group)
+      for (const topic of unread) await createCursors(sql, this.group, topic, begin)
       await enter(sql, this.group, this.holdings.topics, this.id, Date.now() + lease)
     })
     await this.turn(() => this.balance())

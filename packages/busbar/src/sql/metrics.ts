@@ -33,9 +33,10 @@ export async function measure(
       if (topic === undefined) continue
       groups.push(await measureGroup(sql, context, row['grp'] as string, topic, inFlight))
     }
-    return { topics, groups }
+    const heldBack = await context.dialect.heldBack?.(sql)
+    return { topics, groups, ...(heldBack === undefined ? {} : { heldBack }) }
   })
-  for (const topic of uncounted) await context.executor.write((sql) => countOn(sql, topic))
+  for (const topic of uncounted) await context.executor.write((sql) => countOn(sql, context.dialect, topic))
   return metrics
 }
 

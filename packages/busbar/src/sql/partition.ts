@@ -1,7 +1,8 @@
 import type { Failure, Redeliver } from '../broker/index.ts'
 import type { Dialect, Position } from './dialect.ts'
 import { type DeliveryOwner, type HandedOut, isUnsettled } from './delivery.ts'
-import type { Claim, LeaseName } from './leases.ts'
+import type { LeaseName } from './batched.ts'
+import type { Claim } from './leases.ts'
 import { encodeOpen, type OpenItem } from './open-list.ts'
 import type { Topic } from './topics.ts'
 
@@ -47,6 +48,9 @@ export class OwnedPartition implements LeaseName, DeliveryOwner {
   storedWaiters: (() => void)[] = []
   /** There may be more in the log. */
   more = true
+  /** Looks in a row that found only what cannot be read yet; and not again before this, by `performance.now()`. */
+  waits = 0
+  readAgainAt = 0
   /** Unix milliseconds. When something set aside is due. */
   nextDue = 0
   nextSuspect = 0

@@ -29,7 +29,7 @@ export class Publisher {
 
   /** Resolves when the batch is committed. */
   async publish(batch: readonly Outgoing[]): Promise<void> {
-    const { topics, executor } = this.context
+    const { topics, publishing } = this.context
     // An earlier call that still makes its topics goes first.
     while (topics.making !== undefined) await topics.making.catch(() => {})
     const missing = batch.filter(({ topic }) => topics.known(topic) === undefined)
@@ -40,11 +40,14 @@ export class Publisher {
       return this.append(only)
     }
     const sorted = this.sort(batch)
-    await executor.write(async (sql) => {
-      await sql.runMany(APPEND, sorted.now)
-      await sql.runMany(DELAY, sorted.later)
-      for (const one of sorted.forGroups) await setAside(sql, one)
-    })
+    if (sorted.now.length === batch.length) await publishing.runMany(APPEND, sorted.now)
+    else {
+      await publishing.write(async (sql) => {
+        await sql.runMany(APPEND, sorted.now)
+        await sql.runMany(DELAY, sorted.later)
+        for (const one of sorted.forGroups) await setAside(sql, one)
+      })
+    }
     this.tell(sorted)
   }
 
@@ -52,7 +55,7 @@ export class Publisher {
   private async append({ topic: name, message }: Outgoing): Promise<void> {
     const topic = this.context.topics.known(name) as Topic
     const partition = this.context.topics.partitionFor(topic, message.key)
-    await this.context.executor.run(APPEND, logValues(topic.id, partition, message))
+    await this.context.publishing.run(APPEND, logValues(topic.id, partition, message))
     this.context.topicGrew(topic.id, partition)
   }
 

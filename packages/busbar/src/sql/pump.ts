@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks'
-import { advance, type Advanced, type Budget } from './advance.ts'
-import { pauseAfter } from './backoff.ts'
+import { advance, type Advanced, type Budget, Step } from './advance.ts'
+import { pauseAfter, pauseWhileHeld } from './backoff.ts'
 import type { SqlContext } from './context.ts'
 import type { OwnedPartition, ToStore } from './partition.ts'
 import { store } from './store.ts'
@@ -71,7 +71,7 @@ export class Pump {
     if (partition.nextSuspect <= now && window.mayRunSuspect) return true
     const [first] = partition.backlog
     if (first !== undefined) return !first.suspect || (window.mayRunSuspect && !window.waits(partition))
-    return partition.more && !window.waits(partition)
+    return partition.more && performance.now() >= partition.readAgainAt && !window.waits(partition)
   }
 
   private async fetch(fetching: readonly OwnedPartition[], flushing: readonly OwnedPartition[]): Promise<void> {
@@ -89,10 +89,25 @@ export class Pump {
       else window.take(step.partition, step)
       step.partition.resolveStored(step.waiters)
     }
+    this.waitForHeld(found)
     for (const { partition, aside, fresh } of found) {
       for (const delivery of aside) window.handOut(partition, delivery)
       for (const delivery of fresh) window.handOut(partition, delivery)
     }
+  }
+
+  /** What cannot be read yet is asked for again, less and less often while nothing comes. */
+  private waitForHeld(found: readonly Advanced[]): void {
+    let soonest = Infinity
+    for (const { partition, held, fresh } of found) {
+      if (!held) continue
+      if (fresh.length > 0) partition.waits = 0
+      const pause = pauseWhileHeld(partition.waits++)
+      partition.more = true
+      partition.readAgainAt = performance.now() + pause
+      soonest = Math.min(soonest, pause)
+    }
+    if (soonest < Infinity) this.host.again(soonest)
   }
 
   private advanceAll(touched: readonly OwnedPartition[], fetching: ReadonlySet<OwnedPartition>): Promise<Advanced[]> {
@@ -101,13 +116,12 @@ export class Pump {
     const each = Math.ceil(window.room / Math.max(1, fetching.size))
     const expires = Date.now() + context.lease
     return context.executor.write(async (sql) => {
-      const steps: Advanced[] = []
-      for (const partition of touched) {
+      const steps = touched.map((partition) => {
         const limit = fetching.has(partition) ? each : 0
         const options = { limit, budget, expires, park: this.parks, waits: window.waits(partition) }
-        steps.push(await advance(sql, context, partition, options))
-      }
-      return steps
+        return new Step(sql, context, partition, options)
+      })
+      return advance(sql, context.dialect, steps, budget)
     })
   }
 

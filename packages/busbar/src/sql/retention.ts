@@ -87,10 +87,10 @@ export class Retention {
     const now = this.context.now()
     const [last] = await sql.all('SELECT MAX(at) AS at FROM busbar_notes')
     if (last === undefined || last['at'] === null || Number(last['at']) <= now - this.period) {
-      const [head] = await sql.all(this.context.dialect.head)
+      const [end] = await sql.all(this.context.dialect.end)
       await sql.run('INSERT INTO busbar_notes (at, position) VALUES (?, ?) ON CONFLICT (at) DO NOTHING', [
         now,
-        head?.['position'] ?? this.context.dialect.start,
+        end?.['position'] ?? this.context.dialect.start,
       ])
     }
     const [old] = await sql.all('SELECT at, position FROM busbar_notes WHERE at <= ? ORDER BY at DESC LIMIT 1', [
@@ -116,11 +116,11 @@ export class Retention {
     const passed = `topic = ? AND partition = ? AND position <= ?${before.length > 0 ? ' AND position < ?' : ''}`
     const params = [topic.id, partition, upTo, ...before]
     if ((await sql.all(`SELECT position FROM busbar_messages WHERE ${passed} LIMIT 1`, params)).length === 0) return 0
-    await countPartitionOn(sql, topic, partition)
+    await countPartitionOn(sql, dialect, topic, partition)
     const deleted = await sql.run(
-      `DELETE FROM busbar_messages WHERE position IN
+      `DELETE FROM busbar_messages WHERE topic = ? AND partition = ? AND position IN
          (SELECT position FROM busbar_messages WHERE ${passed} ORDER BY position LIMIT ${AT_ONCE})`,
-      params,
+      [topic.id, partition, ...params],
     )
     await subtract(sql, topic, partition, deleted)
     return deleted

@@ -12,6 +12,7 @@ export async function migrate(executor: Executor, dialect: Dialect, where: strin
   const target = dialect.migrations.length
   if (checked(await executor.read((sql) => versionOf(sql, dialect)), target, where) === target) return
   await executor.write(async (sql) => {
+    if (dialect.lockMigrations !== undefined) await sql.all(dialect.lockMigrations)
     const version = checked(await versionOf(sql, dialect), target, where)
     for (const statements of dialect.migrations.slice(version)) {
       for (const statement of statements) await sql.run(statement)

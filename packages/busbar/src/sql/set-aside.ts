@@ -2,7 +2,7 @@ import type { Failure } from '../broker/index.ts'
 import type { EncodedMessage } from '../message/message.ts'
 import type { Position } from './dialect.ts'
 import type { SqlValue, Statements, Values } from './executor.ts'
-import type { LeaseName } from './leases.ts'
+import type { LeaseName } from './batched.ts'
 import { bodySize, MESSAGE_COLUMNS, messageAt, messageColumns, messageValues, placeholders } from './rows.ts'
 
 /**

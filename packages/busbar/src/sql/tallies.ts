@@ -1,4 +1,4 @@
-import type { Position } from './dialect.ts'
+import type { Dialect, Position } from './dialect.ts'
 import type { Row, Statements } from './executor.ts'
 import type { Topic } from './topics.ts'
 
@@ -34,20 +34,27 @@ export async function depthOf(
 }
 
 /** Counts what has come since, for all partitions of a topic. In a transaction that writes. */
-export async function countOn(sql: Statements, topic: Topic): Promise<void> {
-  for (let partition = 0; partition < topic.partitions; partition++) await countPartitionOn(sql, topic, partition)
+export async function countOn(sql: Statements, dialect: Dialect, topic: Topic): Promise<void> {
+  for (let partition = 0; partition < topic.partitions; partition++) {
+    await countPartitionOn(sql, dialect, topic, partition)
+  }
 }
 
 /** The same for one partition: before anything of it is deleted. */
-export async function countPartitionOn(sql: Statements, topic: Topic, partition: number): Promise<void> {
-  const tally = await read(sql, topic, partition)
-  const since = await countAfter(sql, topic, partition, tally?.position)
+export async function countPartitionOn(
+  sql: Statements,
+  dialect: Dialect,
+  topic: Topic,
+  partition: number,
+): Promise<void> {
+  const tally = await read(sql, topic, partition, dialect.forUpdate)
+  const end = (await sql.all(dialect.end))[0]?.['position'] ?? dialect.start
+  const since = await countAfter(sql, topic, partition, tally?.position, end)
   if (since === 0) return
   await sql.run(
-    `INSERT INTO busbar_tallies (topic, partition, position, total, removed)
-     SELECT ?, ?, MAX(position), ?, 0 FROM busbar_messages WHERE ${HERE}
+    `INSERT INTO busbar_tallies (topic, partition, position, total, removed) VALUES (?, ?, ?, ?, 0)
      ON CONFLICT (topic, partition) DO UPDATE SET position = excluded.position, total = excluded.total`,
-    [topic.id, partition, (tally?.total ?? 0) + since, topic.id, partition],
+    [topic.id, partition, end, (tally?.total ?? 0) + since],
   )
 }
 
@@ -56,8 +63,8 @@ export async function subtract(sql: Statements, topic: Topic, partition: number,
   await sql.run(`UPDATE busbar_tallies SET removed = removed + ? WHERE ${HERE}`, [removed, topic.id, partition])
 }
 
-async function read(sql: Statements, topic: Topic, partition: number): Promise<Tally | undefined> {
-  const [row] = await sql.all(`SELECT position, total, removed FROM busbar_tallies WHERE ${HERE}`, [
+async function read(sql: Statements, topic: Topic, partition: number, lock = ''): Promise<Tally | undefined> {
+  const [row] = await sql.all(`SELECT position, total, removed FROM busbar_tallies WHERE ${HERE}${lock}`, [
     topic.id,
     partition,
   ])
@@ -70,9 +77,10 @@ async function countAfter(
   topic: Topic,
   partition: number,
   position: Position | undefined,
+  end?: Position,
 ): Promise<number> {
-  const after = position === undefined ? '' : ' AND position > ?'
-  const params = position === undefined ? [] : [position]
+  const after = `${position === undefined ? '' : ' AND position > ?'}${end === undefined ? '' : ' AND position <= ?'}`
+  const params = [position, end].filter((bound) => bound !== undefined)
   const [row]: Row[] = await sql.all(`SELECT COUNT(*) AS count FROM busbar_messages WHERE ${HERE}${after}`, [
     topic.id,
     partition,

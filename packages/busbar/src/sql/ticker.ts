@@ -27,11 +27,14 @@ export class Ticker {
   private running: Promise<void> | undefined
   private failing = false
   private stopped = false
+  /** Another process said that there is something. */
+  private hinted = false
 
   constructor(context: SqlContext, delayed: Delayed, interval: number) {
     this.context = context
     this.delayed = delayed
     this.interval = interval
+    context.executor.onHint?.(() => this.lookNow())
   }
 
   setMembers(members: ReadonlySet<Ticked>): void {
@@ -58,14 +61,25 @@ export class Ticker {
     // A clock other than the system's may say anything: it is asked again at every look.
     const left = due - this.context.now()
     if (left > 0) pause = Math.max(1, Math.min(pause, left))
-    this.timer = setTimeout(() => {
-      this.timer = undefined
-      this.running = this.look().finally(() => {
-        this.running = undefined
-        this.schedule()
-      })
-    }, pause)
+    this.timer = setTimeout(() => this.begin(), pause)
     this.timer.unref()
+  }
+
+  private begin(): void {
+    this.timer = undefined
+    this.hinted = false
+    this.running = this.look().finally(() => {
+      this.running = undefined
+      if (this.hinted && !this.stopped && this.members.size > 0) this.begin()
+      else this.schedule()
+    })
+  }
+
+  private lookNow(): void {
+    this.hinted = true
+    if (this.timer === undefined) return
+    clearTimeout(this.timer)
+    this.begin()
   }
 
   private async look(): Promise<void> {

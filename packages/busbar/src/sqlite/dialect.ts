@@ -1,4 +1,5 @@
 import type { Dialect, Position } from '../sql/dialect.ts'
+import { oneByOne } from '../sql/one-by-one.ts'
 import { messageColumns } from '../sql/rows.ts'
 
 /** The columns of a message (`sql/rows.ts`). Text bodies are TEXT and bytes are BLOB, so `body` has no type. */
@@ -17,6 +18,8 @@ const MESSAGE = `
   metadata TEXT NOT NULL,
   body NOT NULL`
 
+const END = `SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'busbar_messages'), 0) AS position`
+
 /**
  * SQLite has one writer at a time, so row ids are given in the order of the commits: a position is the row id, and a
  * reader never sees a later one before an earlier one. AUTOINCREMENT: ids of deleted rows are never used again.
@@ -25,13 +28,16 @@ export const sqliteDialect: Dialect = {
   name: 'sqlite',
   hasTables: `SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'busbar_meta'`,
   start: 0,
-  head: `SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'busbar_messages'), 0) AS position`,
-  readAfter: `
+  // One writer at a time: a transaction that changes what it has read needs no further lock.
+  forUpdate: '',
+  end: END,
+  head: async (sql) => (await sql.all(END))[0]?.['position'] ?? 0,
+  ...oneByOne(`
     SELECT position, ${messageColumns} FROM busbar_messages
-    WHERE topic = ? AND partition = ? AND position > ? ORDER BY position LIMIT ?`,
+    WHERE topic = ? AND partition = ? AND position > ? ORDER BY position LIMIT ?`),
   readAt: `
     SELECT position, ${messageColumns} FROM busbar_messages
-    WHERE position IN (SELECT value FROM json_each(?)) ORDER BY position`,
+    WHERE +topic = ? AND +partition = ? AND position IN (SELECT value FROM json_each(?)) ORDER BY position`,
   listOf: (positions) => JSON.stringify(positions),
   isBefore: (a, b) => Number(a) < Number(b),
   encodePositions: (positions) => {
