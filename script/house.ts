@@ -22,8 +22,9 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   rabbitmq: ports,
   nats: ports,
   bullmq: ports,
-  // Over the ports alone: it takes whatever brokers it is given.
+  // Over the ports alone: they take whatever brokers they are given.
   hybrid: ports,
+  bridge: ports,
 }
 /** What people hold: these may import everything below them and each other. `''` is the files of `src` itself. */
 const faces = new Set(['', 'config', 'decorators', 'testing', 'cli', 'studio', 'nestjs', 'audit', 'cqrs'])
