@@ -5,6 +5,7 @@
 import type { EncodedMessage } from '../message/message.ts'
 import type { Capabilities } from './capabilities.ts'
 import type { DeadLetterStore, Failure } from './dead-letters.ts'
+import type { Later } from './later.ts'
 import type { BrokerMetrics } from './metrics.ts'
 
 /** One message to publish. */
@@ -98,7 +99,7 @@ export interface Redeliver {
  * Called for each delivery, in the order of the log within one key. May be called again before an earlier call has
  * settled, up to `prefetch`. Never throws and never rejects. A plain verdict is as good as a promise of one (see `isLater`).
  */
-export type Deliver = (delivery: Delivery) => Verdict | PromiseLike<Verdict>
+export type Deliver = (delivery: Delivery) => Verdict | Later
 
 export interface BrokerSubscription {
   /**

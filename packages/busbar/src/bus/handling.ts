@@ -13,6 +13,7 @@ import { expired } from './requests.ts'
 import { backoff, type RetryPolicy } from './retry-policy.ts'
 import type { Route, Routes } from './routes.ts'
 import { FILTERED, HANDLED, type Outcome, type Publishing, Run, SKIPPED } from './run.ts'
+import type { Turn } from './turn.ts'
 import { validated } from './validated.ts'
 
 const ACK: Verdict = { ack: true }
@@ -64,39 +65,45 @@ export class Handling {
     this.stopping.abort()
   }
 
-  handle(delivery: Delivery): Verdict | Promise<Verdict> {
+  /** Settles the turn, sooner or later. */
+  handle(turn: Turn): void {
+    const { delivery } = turn
     const { routes, counters, policy, registry, codec } = this.options
     const { type } = delivery.message
     const route = routes.find(type)
     // Middleware may turn a type into another, so only without it can a message be skipped unopened.
     if (route === undefined && this.around === undefined) {
       counters.skipped++
-      return ACK
+      return turn.settle(ACK)
     }
-    if (delivery.crashes >= policy.crashes) return this.crashed(delivery, route)
+    if (delivery.crashes >= policy.crashes) return settleWith(turn, this.crashed(delivery, route))
     let opened: Message | Promise<Message>
     try {
       opened = open(delivery.message, registry.get(type), codec)
     } catch (error) {
-      return this.unreadable(delivery, route, error)
+      return settleWith(turn, this.unreadable(delivery, route, error))
     }
-    if (!(opened instanceof Promise)) return this.first(delivery, opened, route)
-    return opened.then(
-      (message) => this.first(delivery, message, route),
-      (error) => this.unreadable(delivery, route, error),
+    if (!(opened instanceof Promise)) return this.first(turn, opened, route)
+    void opened.then(
+      (message) => this.first(turn, message, route),
+      (error) => settleWith(turn, this.unreadable(delivery, route, error)),
     )
   }
 
-  private first(delivery: Delivery, message: Message, route: Route | undefined): Verdict | Promise<Verdict> {
-    if (message.kind === 'query' && expired(message, this.options.clock.now())) return this.done(SKIPPED)
+  private first(turn: Turn, message: Message, route: Route | undefined): void {
+    if (message.kind === 'query' && expired(message, this.options.clock.now())) return turn.settle(this.done(SKIPPED))
+    const { delivery } = turn
     let result: unknown
     try {
       result = this.run(delivery, message, route, delivery.attempts + 1)
     } catch (error) {
-      return this.failed(delivery, message, route, error)
+      return settleWith(turn, this.failed(delivery, message, route, error))
     }
-    if (!isThenable(result)) return this.done(undefined)
-    return Promise.resolve(result).then(this.done, (error: unknown) => this.failed(delivery, message, route, error))
+    if (!isThenable(result)) return turn.settle(this.done(undefined))
+    void Promise.resolve(result).then(
+      (outcome) => turn.settle(this.done(outcome)),
+      (error: unknown) => settleWith(turn, this.failed(delivery, message, route, error)),
+    )
   }
 
   /** One run. Throws or rejects as the handler does. */
@@ -138,7 +145,7 @@ export class Handling {
     await this.options.reply(message, { data: await result })
   }
 
-  private readonly done = (outcome: unknown): Verdict => {
+  private done(outcome: unknown): Verdict {
     if (outcome === FILTERED) this.options.counters.filtered++
     else if (outcome === SKIPPED) this.options.counters.skipped++
     else this.options.counters.handled++
@@ -272,4 +279,9 @@ export class Handling {
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return value instanceof Promise || (typeof value === 'object' && value !== null && 'then' in value)
+}
+
+function settleWith(turn: Turn, verdict: Verdict | Promise<Verdict>): void {
+  if (verdict instanceof Promise) void verdict.then((settled) => turn.settle(settled))
+  else turn.settle(verdict)
 }

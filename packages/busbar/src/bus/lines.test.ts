@@ -23,9 +23,9 @@ function lines(options: { concurrency?: number; ageing?: number } = {}) {
     ageing: 1_000,
     ...options,
     clock,
-    run: (each) => {
-      begun.push(dataOf(each))
-      return new Promise((resolve) => open.set(dataOf(each), resolve))
+    run: (turn) => {
+      begun.push(dataOf(turn.delivery))
+      open.set(dataOf(turn.delivery), (verdict) => turn.settle(verdict))
     },
   })
   return {
@@ -85,7 +85,7 @@ test('at most so many at once', async () => {
 })
 
 test('a plain verdict comes back as it is, without a promise', () => {
-  const subject = new Lines({ concurrency: 1, ageing: 1, clock: handClock(), run: () => ACK })
+  const subject = new Lines({ concurrency: 1, ageing: 1, clock: handClock(), run: (turn) => turn.settle(ACK) })
   expect(subject.push(delivery(1, { key: 'a' }))).toBe(ACK)
   expect(subject.push(delivery(2, { key: 'a' }))).toBe(ACK)
   expect(subject.running).toBe(0)
@@ -180,16 +180,17 @@ test('whatever comes in whatever order, no key runs twice at once, none is reord
           concurrency,
           ageing: 10,
           clock: handClock(),
-          async run(each) {
+          async run(turn) {
+            const each = turn.delivery
             const key = each.message.key ?? `none ${dataOf(each) as number}`
             expect(running.has(key)).toBe(false)
             running.add(key)
             most = Math.max(most, ++now)
             order.set(key, [...(order.get(key) ?? []), dataOf(each) as number])
-            for (let turn = 0; turn < (arrivals[dataOf(each) as number]?.ms ?? 0); turn++) await Promise.resolve()
+            for (let ms = 0; ms < (arrivals[dataOf(each) as number]?.ms ?? 0); ms++) await Promise.resolve()
             running.delete(key)
             now--
-            return ACK
+            turn.settle(ACK)
           },
         })
         const verdicts = arrivals.map(async ({ key, priority }, n) =>

@@ -1,22 +1,14 @@
-import type { Delivery, Verdict } from '../broker/index.ts'
+import type { Delivery, Later, Verdict } from '../broker/index.ts'
 import type { Priority } from '../message/message.ts'
 import type { Clock } from './clock.ts'
 import { Fifo } from '../broker/fifo.ts'
-import { Keys, type Line } from './keys.ts'
+import { Keys } from './keys.ts'
+import { Turn } from './turn.ts'
 
 /** Lowest first. */
 const LANES = ['low', 'normal', 'high', 'critical'] as const satisfies readonly Priority[]
 
 const RELEASE: Verdict = { release: true }
-
-/** A delivery that waits for its turn. */
-interface Waiting {
-  readonly delivery: Delivery
-  /** Of its key, if it has one. */
-  readonly line: Line<Waiting> | undefined
-  readonly since: number
-  readonly settle: (verdict: Verdict) => void
-}
 
 /**
  * Decides which delivery runs when, in one member of a group:
@@ -32,15 +24,15 @@ export class Lines {
   /** Deliveries that wait. */
   waiting = 0
 
-  private readonly lanes = LANES.map(() => new Fifo<Waiting>())
-  private readonly normal = this.lanes[LANES.indexOf('normal')] as Fifo<Waiting>
+  private readonly lanes = LANES.map(() => new Fifo<Turn>())
+  private readonly normal = this.lanes[LANES.indexOf('normal')] as Fifo<Turn>
   /** How many are in the other lanes: where nobody uses priorities, nobody pays for them. */
   private prioritized = 0
-  private readonly keys = new Keys<Waiting>()
+  private readonly keys = new Keys<Turn>()
   private readonly concurrency: number
   private readonly ageing: number
   private readonly clock: Clock
-  private readonly run: (delivery: Delivery) => Verdict | Promise<Verdict>
+  private readonly run: (turn: Turn) => void
   private held = false
   private closed = false
   private pumping = false
@@ -49,7 +41,8 @@ export class Lines {
     readonly concurrency: number
     readonly ageing: number
     readonly clock: Clock
-    readonly run: (delivery: Delivery) => Verdict | Promise<Verdict>
+    /** Runs it and settles it, sooner or later. */
+    readonly run: (turn: Turn) => void
   }) {
     this.concurrency = options.concurrency
     this.ageing = options.ageing
@@ -62,14 +55,25 @@ export class Lines {
   }
 
   /** Takes a delivery: runs it at once where it may, else when its turn comes. */
-  push(delivery: Delivery): Verdict | Promise<Verdict> {
+  push(delivery: Delivery): Verdict | Later {
     if (this.closed) return RELEASE
     const { key } = delivery.message
     const line = key === undefined ? undefined : this.keys.line(key)
-    if (this.held || this.running >= this.concurrency || this.waiting > 0 || line?.busy === true) {
-      return this.enqueue(delivery, line)
+    const turn = new Turn(this, delivery, line)
+    if (line?.busy === true) {
+      line.behind ??= new Fifo()
+      line.behind.push(this.wait(turn))
+    } else {
+      if (line !== undefined) line.busy = true
+      if (this.held || this.running >= this.concurrency || this.waiting > 0) {
+        this.enter(this.wait(turn))
+        this.pump()
+      } else {
+        this.running++
+        this.run(turn)
+      }
     }
-    return this.begin(delivery, line)
+    return turn.verdict ?? turn
   }
 
   pause(): void {
@@ -87,63 +91,14 @@ export class Lines {
     for (const queue of [...this.lanes, ...this.keys.behind()]) {
       for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
         this.waiting--
-        item.settle(RELEASE)
+        item.release()
       }
     }
     this.prioritized = 0
   }
 
-  private enqueue(delivery: Delivery, line: Line<Waiting> | undefined): Promise<Verdict> {
-    return new Promise((settle) => {
-      this.waiting++
-      const item: Waiting = { delivery, line, since: this.clock.now(), settle }
-      if (line?.busy === true) {
-        line.behind ??= new Fifo()
-        line.behind.push(item)
-        return
-      }
-      if (line !== undefined) line.busy = true
-      this.enter(item)
-      this.pump()
-    })
-  }
-
-  private begin(delivery: Delivery, line: Line<Waiting> | undefined): Verdict | Promise<Verdict> {
-    if (line !== undefined) line.busy = true
-    this.running++
-    const verdict = this.run(delivery)
-    if (!(verdict instanceof Promise)) {
-      this.end(line)
-      return verdict
-    }
-    return verdict.then((settled) => {
-      this.end(line)
-      return settled
-    })
-  }
-
-  /** The same for one that has waited: its promise is settled with the verdict itself, which is cheaper than with a promise of it. */
-  private beginWaiting({ delivery, line, settle }: Waiting): void {
-    this.running++
-    if (delivery.lapsed ?? delivery.signal.aborted) {
-      // While it waited another member may have got it.
-      this.end(line)
-      settle(RELEASE)
-      return
-    }
-    const verdict = this.run(delivery)
-    if (!(verdict instanceof Promise)) {
-      this.end(line)
-      settle(verdict)
-      return
-    }
-    void verdict.then((settled) => {
-      this.end(line)
-      settle(settled)
-    })
-  }
-
-  private end(line: Line<Waiting> | undefined): void {
+  /** A turn that ran is over: its key's next one may begin, and whatever waits for room. */
+  ended({ line }: Turn): void {
     this.running--
     if (line !== undefined) {
       const next = line.behind?.shift()
@@ -153,27 +108,36 @@ export class Lines {
     if (this.waiting > 0) this.pump()
   }
 
+  private wait(turn: Turn): Turn {
+    this.waiting++
+    turn.since = this.clock.now()
+    return turn
+  }
+
   private pump(): void {
-    // A run that ends at once comes back here through `end`: the loop that is already on takes it further.
+    // A run that ends at once comes back here through `ended`: the loop that is already on takes it further.
     if (this.pumping) return
     this.pumping = true
     while (this.running < this.concurrency && !this.held && !this.closed) {
       const next = this.next()
       if (next === undefined) break
       this.waiting--
-      this.beginWaiting(next)
+      this.running++
+      // While it waited another member may have got it.
+      if (next.delivery.lapsed ?? next.delivery.signal.aborted) next.settle(RELEASE)
+      else this.run(next)
     }
     this.pumping = false
   }
 
-  private enter(item: Waiting): void {
-    const { priority } = item.delivery.message
+  private enter(turn: Turn): void {
+    const { priority } = turn.delivery.message
     const lane = priority === undefined ? this.normal : (this.lanes[LANES.indexOf(priority)] ?? this.normal)
     if (lane !== this.normal) this.prioritized++
-    lane.push(item)
+    lane.push(turn)
   }
 
-  private next(): Waiting | undefined {
+  private next(): Turn | undefined {
     if (this.prioritized === 0) return this.normal.shift()
     const lane = this.highest()
     if (lane !== this.normal) this.prioritized--
@@ -181,7 +145,7 @@ export class Lines {
   }
 
   /** The lane whose head has the highest priority, aged. */
-  private highest(): Fifo<Waiting> | undefined {
+  private highest(): Fifo<Turn> | undefined {
     const waiting = this.lanes.filter((lane) => lane.length > 0)
     // Only with two lanes in use is the clock asked.
     if (waiting.length < 2) return waiting[0]
@@ -190,8 +154,8 @@ export class Lines {
     return waiting.reduceRight((best, lane) => (this.rank(lane, now) > this.rank(best, now) ? lane : best))
   }
 
-  private rank(lane: Fifo<Waiting>, now: number): number {
-    const head = lane.peek() as Waiting
+  private rank(lane: Fifo<Turn>, now: number): number {
+    const head = lane.peek() as Turn
     return this.lanes.indexOf(lane) + (now - head.since) / this.ageing
   }
 }

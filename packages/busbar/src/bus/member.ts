@@ -1,4 +1,4 @@
-import type { Broker, BrokerSubscription, Delivery, SubscriptionSpec, Verdict } from '../broker/index.ts'
+import type { Broker, BrokerSubscription, SubscriptionSpec } from '../broker/index.ts'
 import type { Clock } from './clock.ts'
 import { type Counters, newCounters } from './counters.ts'
 import type { Handling } from './handling.ts'
@@ -34,7 +34,7 @@ export class Member implements Subscription {
       concurrency: options.concurrency,
       ageing: options.ageing,
       clock: options.clock,
-      run: (delivery) => handling.handle(delivery),
+      run: (turn) => handling.handle(turn),
     })
   }
 
@@ -51,9 +51,7 @@ export class Member implements Subscription {
   async start(broker: Broker): Promise<void> {
     // A start that failed half-way is made again for all; one that was unsubscribed meanwhile does not begin at all.
     if (this.subscription !== undefined || this.stopped !== undefined) return
-    const subscription = await broker.subscribe(this.spec, (delivery: Delivery): Verdict | Promise<Verdict> =>
-      this.lines.push(delivery),
-    )
+    const subscription = await broker.subscribe(this.spec, (delivery) => this.lines.push(delivery))
     this.subscription = subscription
     if (this.stopped !== undefined) await subscription.stop({ deadline: 0 })
   }

@@ -1,5 +1,5 @@
 import type { BrokerSubscription, Deliver, SubscriptionSpec, Verdict } from '../broker/index.ts'
-import { BrokerError, isLater } from '../broker/index.ts'
+import { BrokerError, isLater, whenSettled } from '../broker/index.ts'
 import { Fifo } from '../broker/fifo.ts'
 import { type Entry, MemoryDelivery } from './entry.ts'
 
@@ -48,7 +48,7 @@ export class MemoryMember implements BrokerSubscription {
     delivery.slot = this.unsettled.length
     this.unsettled.push(delivery)
     const verdict = this.deliver(delivery)
-    if (isLater(verdict)) void verdict.then((settled) => this.settle(delivery, settled))
+    if (isLater(verdict)) whenSettled(verdict, (settled) => this.settle(delivery, settled))
     else this.settle(delivery, verdict)
   }
 
