@@ -5,7 +5,6 @@
 import type { EncodedMessage } from '../message/message.ts'
 import type { Capabilities } from './capabilities.ts'
 import type { DeadLetterStore, Failure } from './dead-letters.ts'
-import type { Later } from './later.ts'
 import type { BrokerMetrics } from './metrics.ts'
 
 /** One message to publish. */
@@ -93,6 +92,12 @@ export interface Redeliver {
   readonly attempts: number
   /** Unix milliseconds of the first failure. */
   readonly firstFailedAt: number
+}
+
+/** The promise of a verdict. It need not be a `Promise`: anything with `then` is one. */
+export interface Later extends PromiseLike<Verdict> {
+  /** As `then`, but without a promise of what `settle` makes of it, and called at once when the verdict comes, not in a later microtask. */
+  listen?(settle: (verdict: Verdict) => void): void
 }
 
 /**

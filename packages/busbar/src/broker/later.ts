@@ -1,10 +1,4 @@
-import type { Verdict } from './broker.ts'
-
-/** The promise of a verdict. It need not be a `Promise`: anything with `then` is one. */
-export interface Later extends PromiseLike<Verdict> {
-  /** As `then`, but without a promise of what `settle` makes of it, and called at once when the verdict comes, not in a later microtask. */
-  listen?(settle: (verdict: Verdict) => void): void
-}
+import type { Later, Verdict } from './broker.ts'
 
 /** Whether `deliver` gave back the promise of a verdict. */
 export function isLater(answer: Verdict | Later): answer is Later {

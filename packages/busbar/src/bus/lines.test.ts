@@ -180,19 +180,18 @@ test('whatever comes in whatever order, no key runs twice at once, none is reord
           concurrency,
           ageing: 10,
           clock: handClock(),
-          async run(turn) {
-            const each = turn.delivery
-            const key = each.message.key ?? `none ${dataOf(each) as number}`
-            expect(running.has(key)).toBe(false)
-            running.add(key)
-            most = Math.max(most, ++now)
-            order.set(key, [...(order.get(key) ?? []), dataOf(each) as number])
-            for (let ms = 0; ms < (arrivals[dataOf(each) as number]?.ms ?? 0); ms++) await Promise.resolve()
-            running.delete(key)
-            now--
-            turn.settle(ACK)
-          },
+          run: (turn) => void run(turn.delivery).then(() => turn.settle(ACK)),
         })
+        async function run(each: Delivery): Promise<void> {
+          const key = each.message.key ?? `none ${dataOf(each) as number}`
+          expect(running.has(key)).toBe(false)
+          running.add(key)
+          most = Math.max(most, ++now)
+          order.set(key, [...(order.get(key) ?? []), dataOf(each) as number])
+          for (let ms = 0; ms < (arrivals[dataOf(each) as number]?.ms ?? 0); ms++) await Promise.resolve()
+          running.delete(key)
+          now--
+        }
         const verdicts = arrivals.map(async ({ key, priority }, n) =>
           subject.push(delivery(n, { ...(key !== undefined && { key }), priority: priority as Priority })),
         )

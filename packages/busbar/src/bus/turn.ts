@@ -51,6 +51,7 @@ export class Turn implements Later {
     }
   }
 
+  // oxlint-disable-next-line unicorn/no-thenable -- a promise is what it is
   then<A = Verdict, B = never>(
     use?: ((verdict: Verdict) => A | PromiseLike<A>) | null,
     refuse?: ((reason: unknown) => B | PromiseLike<B>) | null,
