@@ -63,6 +63,13 @@ export const code: Kind = {
   parse: () => undefined,
 }
 
+/** For example `tls`: on, off or how. */
+export const flagOrCode: Kind = {
+  words: 'true, false or an object',
+  accepts: (value) => flag.accepts(value) || code.accepts(value),
+  parse: flag.parse,
+}
+
 /** The settings of one place, by name: what each may be, and the environment variable that it can come from. */
 export type Fields = Readonly<Record<string, { readonly kind: Kind; readonly env?: string }>>
 

@@ -151,12 +151,12 @@ export class NatsBroker implements Broker {
 
   private async open(): Promise<void> {
     const { settings, options } = this
-    const connection = await connect(settings)
+    const { logger = standardErrorLogger } = options
+    const connection = await connect(settings, logger)
     try {
       const names = new Names(settings.prefix)
       const topology = new Topology(connection, settings, names)
       await topology.start()
-      const { logger = standardErrorLogger } = options
       const context: NatsContext = {
         ...connection,
         names,

@@ -9,7 +9,9 @@ test('a server that is away is tried until the time is up, and the error names t
   const { port } = holder.address() as { port: number }
   holder.close()
   await once(holder, 'close')
-  const broker = new NatsBroker({ servers: `nats://me:secret@127.0.0.1:${port}`, connectTimeout: 300 })
+  const told: object[] = []
+  const logger = { warn: (fields: object) => void told.push(fields), error() {} }
+  const broker = new NatsBroker({ servers: `nats://me:secret@127.0.0.1:${port}`, connectTimeout: 300, logger })
   const error = await broker.start().then(
     () => undefined,
     (reason: unknown) => reason as Error,
@@ -17,6 +19,8 @@ test('a server that is away is tried until the time is up, and the error names t
   expect(error?.name).toBe('BrokerError')
   expect(error?.message).toMatch(/'connectTimeout'.*'servers'/)
   expect(error?.message).not.toContain('secret')
+  expect(told).toHaveLength(1)
+  expect(JSON.stringify(told)).not.toContain('secret')
 })
 
 test('a wrong option is refused by its name', () => {

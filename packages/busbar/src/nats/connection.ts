@@ -1,9 +1,15 @@
 import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream'
-import type { connect as natsConnect, MsgHdrs, NatsConnection } from '@nats-io/transport-node'
-import { BrokerError } from '../broker/index.ts'
+import type * as transportNode from '@nats-io/transport-node'
+import type { MsgHdrs, NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node'
+import type { BrokerLogger } from '../broker/logger.ts'
 import { ConfigurationError } from '../message/errors.ts'
+import { shown } from './address.ts'
+import { authentication } from './authentication.ts'
 import { pauseAfter, sleep } from './backoff.ts'
+import { refusalOf, silentJetStream, unreachable } from './errors.ts'
 import type { Settings } from './options.ts'
+
+type Transport = typeof transportNode
 
 /** Bytes that the headers of a message, its dead letter or its redelivery may need beside the body. */
 export const HEADER_ROOM = 32 * 1024
@@ -13,6 +19,7 @@ export interface Connection {
   readonly nc: NatsConnection
   readonly js: JetStreamClient
   readonly jsm: JetStreamManager
+  readonly version: string
   /** The server schedules messages (2.12 and later). */
   readonly schedules: boolean
   readonly headers: () => MsgHdrs
@@ -24,9 +31,9 @@ export interface Connection {
  *
  * @throws BrokerError or ConfigurationError naming the setting that is wrong: at once where trying again cannot help.
  */
-export async function connect(settings: Settings): Promise<Connection> {
+export async function connect(settings: Settings, logger: BrokerLogger): Promise<Connection> {
   const [transport, jetstream] = await load()
-  const nc = await dial(transport.connect, settings)
+  const nc = await dial(transport, settings, logger)
   try {
     const { info } = nc
     const version = info?.version ?? '0'
@@ -49,13 +56,11 @@ export async function connect(settings: Settings): Promise<Connection> {
     const options = { timeout: settings.requestTimeout }
     const js = jetstream.jetstream(nc, options)
     const jsm = await jetstream.jetstreamManager(nc, options)
-    return { nc, js, jsm, schedules: atLeast(version, 2, 12), headers: transport.headers, nanos: transport.nanos }
+    const { headers, nanos } = transport
+    return { nc, js, jsm, version, schedules: atLeast(version, 2, 12), headers, nanos }
   } catch (error) {
     await nc.close()
-    if (error instanceof ConfigurationError) throw error
-    throw new BrokerError(`JetStream of the NATS server does not answer: ${String(error)}; may this account use it?`, {
-      cause: error,
-    })
+    throw error instanceof ConfigurationError ? error : silentJetStream(error)
   }
 }
 
@@ -70,53 +75,35 @@ async function load() {
   }
 }
 
-async function dial(connectTo: typeof natsConnect, settings: Settings): Promise<NatsConnection> {
-  const { servers, client, connectTimeout } = settings
+async function dial(transport: Transport, settings: Settings, logger: BrokerLogger): Promise<NatsConnection> {
+  const { address, client, connectTimeout } = settings
+  const options: NodeConnectionOptions = {
+    servers: [...address.servers],
+    name: 'busbar',
+    timeout: Math.max(1_000, Math.min(5_000, connectTimeout)),
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 250,
+    reconnectJitter: 250,
+    // Once connected it goes on trying: a server that has just come back may not know its users yet.
+    ignoreAuthErrorAbort: true,
+    ...(await authentication(transport, settings)),
+    ...client,
+  }
   const deadline = performance.now() + connectTimeout
   for (let failures = 1; ; failures++) {
     try {
-      return await connectTo({
-        servers,
-        name: 'busbar',
-        timeout: Math.max(1_000, Math.min(5_000, connectTimeout)),
-        maxReconnectAttempts: -1,
-        reconnectTimeWait: 250,
-        reconnectJitter: 250,
-        ...client,
-      })
+      return await transport.connect(options)
     } catch (error) {
-      const { name, message } = error as Error
-      if (/authoriz|authentic/i.test(`${name} ${message}`)) {
-        throw new BrokerError(
-          `the NATS server at ${shown(servers)} refuses these credentials (${message}): check 'client.user' and 'client.pass', ` +
-            `'client.token' or 'client.authenticator'`,
-          { cause: error },
-        )
-      }
-      if (/certificate|tls|ssl/i.test(message)) {
-        throw new BrokerError(
-          `no TLS with the NATS server at ${shown(servers)}: ${message}; check 'servers' and 'client.tls'`,
-          {
-            cause: error,
-          },
-        )
-      }
+      const refusal = refusalOf(error as Error, settings)
+      if (refusal !== undefined) throw refusal
       const pause = pauseAfter(failures)
-      if (performance.now() + pause > deadline) {
-        throw new BrokerError(
-          `the NATS server at ${shown(servers)} could not be reached within ${connectTimeout} ms ('connectTimeout'): ${message}; ` +
-            `check 'servers'`,
-          { cause: error },
-        )
+      if (performance.now() + pause > deadline) throw unreachable(error as Error, settings)
+      if (failures === 1) {
+        logger.warn({ servers: shown(address), err: String(error) }, 'the NATS server cannot be reached: trying again')
       }
       await sleep(pause)
     }
   }
-}
-
-/** Without what may be a password. */
-function shown(servers: readonly string[]): string {
-  return servers.map((server) => server.replace(/\/\/[^@/]*@/, '//')).join(', ')
 }
 
 function atLeast(version: string, major: number, minor: number): boolean {

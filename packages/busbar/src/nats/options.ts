@@ -1,15 +1,29 @@
-import type { NodeConnectionOptions } from '@nats-io/transport-node'
+import type { NodeConnectionOptions, TlsOptions } from '@nats-io/transport-node'
 import { ConfigurationError } from '../message/errors.ts'
 import type { BrokerLogger } from '../broker/logger.ts'
+import { addressOf } from './address.ts'
 
 export interface NatsBrokerOptions {
-  /** `nats://host:4222`, `tls://…`, or several. Default: `nats://127.0.0.1:4222`. */
+  /**
+   * `nats://host:4222`, `tls://user:password@host:4222`, `nats://token@host`; several in a list or separated by commas. With
+   * `tls://` a connection without TLS is refused. Default: `nats://127.0.0.1:4222`.
+   */
   readonly servers?: string | readonly string[]
+  /** Wins over the one of the URL, as do `password` and `token`. */
+  readonly user?: string
+  readonly password?: string
+  readonly token?: string
+  /** Path of a credentials file (`.creds`: JWT and seed of a user). */
+  readonly credentials?: string
+  /** Seed of an nkey of a user: `SU…`. */
+  readonly nkey?: string
+  /** `true`, or `{ caFile, certFile, keyFile, handshakeFirst … }`: a connection without TLS is refused. Default: as the server asks. */
+  readonly tls?: boolean | TlsOptions
   /** Begin of every stream and subject of this deployment: letters, digits, `_` and `-`. Default: `busbar`. */
   readonly prefix?: string
-  /** Options of the client itself: TLS, user, password, token, authenticator … They win over the ones here. */
+  /** Options of the client itself: `authenticator`, `inboxPrefix`, `pingInterval` … They win over the ones here. */
   readonly client?: NodeConnectionOptions
-  /** Milliseconds for which `start` tries to reach the servers. Default: 30,000. */
+  /** Milliseconds for which `start` tries to reach the servers. Default: 90,000. */
   readonly connectTimeout?: number
   /** Milliseconds to wait for an answer of the server. Default: 5,000. */
   readonly requestTimeout?: number
@@ -33,19 +47,22 @@ export interface NatsBrokerOptions {
 
 /** The options with their defaults. @throws ConfigurationError */
 export function complete(options: NatsBrokerOptions) {
-  const { prefix = 'busbar', lease = 15_000, partitions = 8 } = options
+  const { prefix = 'busbar', lease = 15_000, partitions = 8, replicas = 1, maxMessageBytes = 1_000_000 } = options
+  const { servers = 'nats://127.0.0.1:4222', client = {}, connectTimeout = 90_000, requestTimeout = 5_000 } = options
+  const { maxAge = 7 * 24 * 3_600_000, maxBytes = -1, duplicateWindow = 120_000 } = options
   if (!/^[A-Za-z0-9_-]+$/.test(prefix)) {
     throw new ConfigurationError(`option 'prefix' must be letters, digits, '_' and '-', not '${prefix}'`)
   }
-  if (!(lease >= 100)) throw new ConfigurationError(`option 'lease' must be at least 100 milliseconds, not ${lease}`)
-  if (!Number.isSafeInteger(partitions) || partitions < 1) {
-    throw new ConfigurationError(`option 'partitions' must be a whole number from 1, not ${partitions}`)
-  }
-  const { servers = 'nats://127.0.0.1:4222', client = {}, connectTimeout = 30_000, requestTimeout = 5_000 } = options
-  const { replicas = 1, maxAge = 7 * 24 * 3_600_000, maxBytes = -1, duplicateWindow = 120_000 } = options
-  const { maxMessageBytes = 1_000_000 } = options
+  whole('partitions', partitions, 1)
+  whole('replicas', replicas, 1, 5)
+  whole('maxMessageBytes', maxMessageBytes, 1)
+  whole('maxBytes', maxBytes, -1)
+  milliseconds({ lease }, 100)
+  milliseconds({ connectTimeout, maxAge }, 0)
+  milliseconds({ requestTimeout, duplicateWindow }, 100)
   return {
-    servers: typeof servers === 'string' ? [servers] : [...servers],
+    address: addressOf(servers),
+    auth: authOf(options),
     prefix,
     client,
     connectTimeout,
@@ -61,3 +78,21 @@ export function complete(options: NatsBrokerOptions) {
 }
 
 export type Settings = ReturnType<typeof complete>
+
+function authOf({ user, password, token, credentials, nkey, tls }: NatsBrokerOptions) {
+  return { user, password, token, credentials, nkey, tls }
+}
+
+function whole(name: string, value: number, from: number, to = Infinity): void {
+  if (Number.isSafeInteger(value) && value >= from && value <= to) return
+  const range = to === Infinity ? `from ${from}` : `from ${from} to ${to}`
+  throw new ConfigurationError(`option '${name}' must be a whole number ${range}, not ${value}`)
+}
+
+function milliseconds(values: Readonly<Record<string, number>>, least: number): void {
+  for (const [name, value] of Object.entries(values)) {
+    if (!(value >= least)) {
+      throw new ConfigurationError(`option '${name}' must be at least ${least} milliseconds, not ${value}`)
+    }
+  }
+}

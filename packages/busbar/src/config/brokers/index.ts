@@ -1,12 +1,13 @@
 import type { BrokerEntry } from './entry.ts'
 import { memory, type MemoryConfig } from './memory.ts'
+import { nats, type NatsConfig } from './nats.ts'
 import { redis, type RedisConfig, redisPubSub, type RedisPubSubConfig } from './redis.ts'
 import { sqlite, type SqliteConfig } from './sqlite.ts'
 
 export type { BrokerEntry, BrokerUrl } from './entry.ts'
 
 /** Which broker, and its own settings under its own name. */
-export type BrokerConfig = MemoryConfig | SqliteConfig | RedisConfig | RedisPubSubConfig
+export type BrokerConfig = MemoryConfig | SqliteConfig | RedisConfig | RedisPubSubConfig | NatsConfig
 
 /** Every kind of broker that can be named by a URL or a type. */
 export const BROKERS: Readonly<Record<BrokerConfig['type'], BrokerEntry>> = {
@@ -14,4 +15,5 @@ export const BROKERS: Readonly<Record<BrokerConfig['type'], BrokerEntry>> = {
   sqlite,
   redis,
   'redis-pubsub': redisPubSub,
+  nats,
 }

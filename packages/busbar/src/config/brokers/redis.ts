@@ -1,4 +1,4 @@
-import { code, count, flag, secret, text } from '../fields.ts'
+import { code, count, flagOrCode, secret, text } from '../fields.ts'
 import type { BrokerEntry, BrokerUrl } from './entry.ts'
 import { withRetention } from './sqlite.ts'
 
@@ -41,12 +41,6 @@ export interface RedisPubSubConfig {
     /** Default 10 000. */
     readonly maxWaiting?: number
   }
-}
-
-const flagOrCode = {
-  words: 'true, false or an object',
-  accepts: (value: unknown): boolean => flag.accepts(value) || code.accepts(value),
-  parse: flag.parse,
 }
 
 const server = {
