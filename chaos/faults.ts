@@ -86,7 +86,8 @@ export class Faults {
 
   async #killServer(server: OwnServer): Promise<void> {
     const random = new Random(this.#options.seed, 'kill server')
-    while (await this.#after(random.between(1_500, 6_000))) {
+    // The first one soon, so that a short run has one; then time for everybody to come back.
+    for (let most = 3_000; await this.#after(random.between(1_500, most)); most = 9_000) {
       this.kills.server++
       this.#options.happened(`kill server ${server.pid}`)
       await server.kill9()
@@ -98,7 +99,7 @@ export class Faults {
 
   async #disturb(proxy: Proxy): Promise<void> {
     const random = new Random(this.#options.seed, 'disturb')
-    while (await this.#after(random.between(200, 2_000))) {
+    while (await this.#after(random.between(300, 4_000))) {
       const what = random.pick(['cut all', 'cut some', 'delay', 'stall'])
       this.#options.happened(what)
       if (what === 'cut all') proxy.cut()

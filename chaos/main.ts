@@ -18,7 +18,8 @@ const usage = `Usage: npm run chaos -- <broker> [options]
   --seed <n>        draws the faults; told with the result (default: another each time)
   --patience <s>    seconds without movement after which what has not come is lost (default 60)
   --keep            keeps the ledger and the server's data, and tells where
-  --json            only the closing line`
+  --json            only the closing line
+  --brokers         names of all brokers, each with the server that it needs, where it needs one`
 
 process.exitCode = await main()
 // What is left of a server or a broker must not keep this process; the line is out by then.
@@ -35,9 +36,14 @@ async function main(): Promise<number> {
       patience: { type: 'string', default: '60' },
       keep: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
+      brokers: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   })
+  if (values.brokers) {
+    for (const [each, { server = '' }] of Object.entries(chaosBrokers)) console.log(`${each} ${server}`.trimEnd())
+    return 0
+  }
   const [name, ...more] = positionals
   if (name === undefined || more.length > 0 || values.help) return refuse(usage, values.help ? 0 : 2)
   const { short } = values

@@ -101,7 +101,7 @@ class Run {
     for (const publisher of publishers) publisher.start()
     const disturbed = faults.run()
     // A run that nothing was killed in shows nothing.
-    const stuck = await settled({
+    await settled({
       isOver: () => publishers.every(({ name }) => this.#done.has(name)) && faults.complete,
       movement: () => this.#ledger.runs,
       patience: Math.max(patience, 60_000),
@@ -130,7 +130,7 @@ class Run {
       kills: faults.kills,
       cuts: this.#proxy?.cuts ?? 0,
       crashes: this.#crashes.length,
-      unfinished: stuck || publishers.some(({ name }) => !this.#done.has(name)),
+      unfinished: publishers.some(({ name }) => !this.#done.has(name)),
       unstoppable: stopped.filter((inOrder) => !inOrder).length,
       seconds: this.#seconds(),
       seed: this.#options.seed,
