@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util'
 import { resultLine, resultsAsJson, skipReasons, summaryLine } from './report.ts'
 import { runConformance } from './runner.ts'
 import type { ConformanceTarget } from './target.ts'
-import { builtInTargets, targetOf } from './targets/index.ts'
+import { builtInTargets, serverVariables, targetOf } from './targets/index.ts'
 
 const usage = `Usage: npm run conformance -- <target> [options]
 
@@ -16,7 +16,8 @@ const usage = `Usage: npm run conformance -- <target> [options]
   --json              results as JSON on standard output
   --concurrency <n>   checks run at once (default 4)
   --backlog <n>       messages waiting in the check of memory (default 100000)
-  --list              names of all checks`
+  --list              names of all checks
+  --targets           names of all targets, each with the variable that names its server, where it needs one`
 
 process.exitCode = await main()
 // A broker that would not stop must not keep this process; what was written is out by then.
@@ -29,6 +30,7 @@ async function main(): Promise<number> {
       only: { type: 'string' },
       json: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
+      targets: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
       concurrency: { type: 'string' },
       backlog: { type: 'string' },
@@ -36,6 +38,10 @@ async function main(): Promise<number> {
   })
   const [name, ...more] = positionals
   if (values.list) return list()
+  if (values.targets) {
+    for (const each of builtInTargets) console.log(`${each} ${serverVariables[each] ?? ''}`.trimEnd())
+    return 0
+  }
   if (name === undefined || more.length > 0 || values.help) return say(usage, values.help ? 0 : 2)
   const target = chosen(name)
   if (target === undefined) return say(`There is no broker and no module '${name}'.\n\n${usage}`, 2)

@@ -2,15 +2,16 @@ import { extname } from 'node:path'
 import type { ConformanceTarget } from '../target.ts'
 
 /** Brokers of this package that the suite can be run over by name. */
-export const builtInTargets = ['memory', 'sqlite', 'redis-streams', 'hybrid', 'redis-pubsub', 'nats'] as const
+export const builtInTargets = ['memory', 'sqlite', 'redis-streams', 'hybrid', 'redis-pubsub', 'nats', 'bullmq'] as const
 
 export type BuiltInTarget = (typeof builtInTargets)[number]
 
 /** Where those that need a server find it: variables that `./script/brokers up` prints. */
-const servers: Readonly<Partial<Record<string, string>>> = {
+export const serverVariables: Readonly<Partial<Record<string, string>>> = {
   'redis-streams': 'BUSBAR_REDIS_URL',
   'redis-pubsub': 'BUSBAR_REDIS_URL',
   nats: 'BUSBAR_NATS_URL',
+  bullmq: 'BUSBAR_REDIS_URL',
 }
 
 /** The target of one of Busbar's own brokers. */
@@ -18,7 +19,7 @@ export function targetOf(name: BuiltInTarget): ConformanceTarget
 export function targetOf(name: string): ConformanceTarget | undefined
 export function targetOf(name: string): ConformanceTarget | undefined {
   if (!(builtInTargets as readonly string[]).includes(name)) return undefined
-  const url = process.env[servers[name] ?? '']
+  const url = process.env[serverVariables[name] ?? '']
   return {
     name,
     module: new URL(`./${name}${extname(import.meta.url)}`, import.meta.url).href,
