@@ -17,14 +17,23 @@ export async function startedBus(place: Place, prepare: (bus: EventBus) => Promi
       topics: { event: topic },
       logger: silentLogger,
     })
+    const watch = setTimeout(() => void say({ trouble: 'start: neither done nor refused for 15 s' }), 15_000)
     try {
       await bus.start()
       await prepare(bus)
       return bus
     } catch (error) {
-      await say({ trouble: `start: ${String(error)}` })
+      await say({ trouble: `start: ${told(error)}` })
       await bus.stop({ deadline: 0 }).catch(() => undefined)
       await sleep(200)
+    } finally {
+      clearTimeout(watch)
     }
   }
+}
+
+/** With the place, where it is a mistake of the program and not of the world. */
+export function told(error: unknown): string {
+  if (!(error instanceof TypeError || error instanceof RangeError)) return String(error)
+  return (error.stack ?? error.message).split('\n', 4).join(' ')
 }

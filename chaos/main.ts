@@ -41,7 +41,8 @@ async function main(): Promise<number> {
     },
   })
   if (values.brokers) {
-    for (const [each, { server = '' }] of Object.entries(chaosBrokers)) console.log(`${each} ${server}`.trimEnd())
+    for (const [each, { server = '' }] of Object.entries(chaosBrokers))
+      process.stdout.write(`${each} ${server}`.trimEnd() + '\n')
     return 0
   }
   const [name, ...more] = positionals

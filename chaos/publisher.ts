@@ -6,7 +6,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PublishError } from '../packages/busbar/src/broker/index.ts'
-import { startedBus } from './bus.ts'
+import { startedBus, told } from './bus.ts'
 import { Happened, type Numbered } from './message.ts'
 import { Random } from './random.ts'
 import { job, type PublisherJob, say } from './words.ts'
@@ -70,7 +70,7 @@ async function attempt(messages: readonly Happening[]): Promise<ReadonlySet<stri
     await bus.publish(messages)
     return new Set()
   } catch (error) {
-    await say({ trouble: `publish: ${String(error)}` })
+    await say({ trouble: `publish: ${told(error)}` })
     return new Set((error instanceof PublishError ? error.failed : messages).map(({ id }) => id))
   } finally {
     clearTimeout(watch)
