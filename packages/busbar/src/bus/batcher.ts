@@ -14,10 +14,18 @@ class Ticket {
     this.reject = reject
   }
 
-  settle(id: string, error: Error | undefined): void {
-    const index = this.settled++
-    if (error !== undefined) (this.failed ??= []).push({ index, id, error })
-    if (this.settled < this.total) return
+  /** The next of its messages is confirmed. */
+  confirm(): void {
+    if (++this.settled === this.total) this.end()
+  }
+
+  /** The next of its messages is not. */
+  refuse(id: string, error: Error): void {
+    ;(this.failed ??= []).push({ index: this.settled, id, error })
+    this.confirm()
+  }
+
+  private end(): void {
     if (this.failed === undefined) this.resolve()
     else if (this.total === 1) this.reject((this.failed[0] as { error: Error }).error)
     else this.reject(new PublishError(this.failed, this.total))
@@ -104,15 +112,18 @@ export class Batcher {
 
   /** Never rejects: each message's fate is told to its ticket. */
   private async send(batch: readonly Outgoing[], tickets: readonly Ticket[]): Promise<void> {
-    let errorOf: (index: number) => Error | undefined = () => undefined
     try {
       await this.broker.publish(batch)
     } catch (thrown) {
-      errorOf = errorsOf(thrown)
+      const errorOf = errorsOf(thrown)
+      for (const [index, ticket] of tickets.entries()) {
+        const error = errorOf(index)
+        if (error === undefined) ticket.confirm()
+        else ticket.refuse((batch[index] as Outgoing).message.id, error)
+      }
+      return
     }
-    for (const [index, ticket] of tickets.entries()) {
-      ticket.settle((batch[index] as Outgoing).message.id, errorOf(index))
-    }
+    for (const ticket of tickets) ticket.confirm()
   }
 }
 

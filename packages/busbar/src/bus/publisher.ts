@@ -5,7 +5,7 @@ import type { ContractRegistry } from '../message/contracts.ts'
 import { Envelope } from '../message/envelope.ts'
 import { ConfigurationError } from '../message/errors.ts'
 import type { EncodedMessage, Message, MessageKind, Metadata } from '../message/message.ts'
-import { prepare } from '../message/outbound.ts'
+import { type Given, prepare } from '../message/outbound.ts'
 import { ambient, INHERITED } from './ambient.ts'
 import type { Batcher } from './batcher.ts'
 import type { Clock } from './clock.ts'
@@ -59,11 +59,11 @@ export class Publisher {
   one(message: Message, options?: PublishOptions, topic?: string): Promise<void> {
     try {
       this.check(options)
-      const caused = this.caused(message, options)
+      this.refuseWrong(message)
       if (this.around !== undefined) {
-        return this.counted(this.around(caused, { options, topic, gate: undefined, index: 0 }))
+        return this.counted(this.around(this.caused(message, options), { options, topic, gate: undefined, index: 0 }))
       }
-      const outgoing = this.outgoing(caused, options, topic)
+      const outgoing = this.outgoing(message, options, topic, this.given(message, options))
       if (outgoing instanceof Promise) return this.counted(outgoing.then((ready) => this.options.batcher.addOne(ready)))
       return this.options.batcher.addOne(outgoing)
     } catch (error) {
@@ -87,23 +87,24 @@ export class Publisher {
 
   private async together(messages: readonly Message[], options: PublishOptions | undefined): Promise<void> {
     this.check(options)
-    const caused = messages.map((message) => this.caused(message, options))
+    for (const message of messages) this.refuseWrong(message)
     const { around } = this
     if (around === undefined) {
       const outgoing: Outgoing[] = []
-      for (const message of caused) {
-        const ready = this.outgoing(message, options, undefined)
+      for (const message of messages) {
+        const ready = this.outgoing(message, options, undefined, this.given(message, options))
         outgoing.push(ready instanceof Promise ? await ready : ready)
       }
       return this.options.batcher.add(outgoing)
     }
+    const caused = messages.map((message) => this.caused(message, options))
     const gate = new Gate(caused.length, (outgoing) => this.options.batcher.add(outgoing))
     return gate.pass((index) => around(caused[index] as Message, { options, topic: undefined, gate, index }))
   }
 
   /** After the last middleware: what leaves is validated as it now is. */
   private async innermost(message: Message, { options, topic, gate, index }: Passage): Promise<void> {
-    const outgoing = await this.outgoing(message, options, topic)
+    const outgoing = await this.outgoing(message, options, topic, message)
     return gate === undefined ? this.options.batcher.addOne(outgoing) : gate.arrive(index, outgoing)
   }
 
@@ -131,8 +132,7 @@ export class Publisher {
     return options?.delay === undefined ? undefined : this.options.clock.now() + options.delay
   }
 
-  /** Source, correlation and causation: what a message is given because of where it is published. */
-  private caused(message: Message, options: PublishOptions | undefined): Message {
+  private refuseWrong(message: Message): void {
     if (typeof message?.type !== 'string' || typeof message.id !== 'string') {
       throw new ConfigurationError(
         'publish was given something that is no message: make one with contract.create(data)',
@@ -143,14 +143,22 @@ export class Publisher {
         `${message.type} is a query, and published it would be answered to nobody: use request`,
       )
     }
-    const definition = this.definitionOf(message)
+  }
+
+  /** Source, priority, correlation and causation: what a message is given because of where it is published. */
+  private given(message: Message, options: PublishOptions | undefined): Given {
     const cause = ambient.getStore()
-    const metadata = cause === undefined ? message.metadata : inherit(message, cause)
-    const caused = new Envelope(message, message.data, definition) as { -readonly [K in keyof Message]: Message[K] }
-    caused.metadata = metadata
-    if (caused.source === '') caused.source = this.options.source
-    if (options?.priority !== undefined) caused.priority = options.priority
-    return caused
+    return {
+      source: message.source === '' ? this.options.source : message.source,
+      priority: options?.priority ?? message.priority,
+      metadata: cause === undefined ? message.metadata : inherit(message, cause),
+    }
+  }
+
+  /** The message as middleware sees it, with what it is given. */
+  private caused(message: Message, options: PublishOptions | undefined): Message {
+    const caused = new Envelope(message, message.data, this.definitionOf(message))
+    return Object.assign(caused, this.given(message, options))
   }
 
   private definitionOf(message: Message): Definition | undefined {
@@ -172,10 +180,11 @@ export class Publisher {
     message: Message,
     options: PublishOptions | undefined,
     topic: string | undefined,
+    given: Given,
   ): Outgoing | Promise<Outgoing> {
     const definition = this.definitionOf(message)
     const to = topic ?? definition?.topic ?? this.options.topics[message.kind]
-    const encoded = prepare(message, definition, this.prepareOptions)
+    const encoded = prepare(message, definition, this.prepareOptions, given)
     const deliverAt = this.deliverAt(options)
     if (encoded instanceof Promise) return encoded.then((ready) => address(to, ready, deliverAt))
     return address(to, encoded, deliverAt)

@@ -3,7 +3,7 @@ import { BYTES } from './content-type.ts'
 import type { Definition } from './definition.ts'
 import { EncodeError, MessageTooLargeError, ValidationError } from './errors.ts'
 import { Snapshot } from './message.ts'
-import type { Body, EncodedMessage, Message } from './message.ts'
+import type { Attributes, Body, EncodedMessage, Message } from './message.ts'
 import { withoutPersonal } from './personal.ts'
 import type { Outcome } from './schema.ts'
 
@@ -15,16 +15,21 @@ export interface PrepareOptions {
   readonly maxBytes: number
 }
 
+/** What a message is given because of where it is published. */
+export type Given = Pick<Attributes, 'source' | 'priority' | 'metadata'>
+
 /**
  * Makes a message ready for a broker: validated by its contract, then encoded. What is sent is the data as given,
  * not the schema's output, so that transforms run once, at consume. Synchronous wherever the schema is.
  *
+ * @param given In place of the message's own, which would else have to be copied for it.
  * @throws ValidationError, EncodeError, MessageTooLargeError. Nothing has been sent then.
  */
 export function prepare(
   message: Message,
   definition: Definition | undefined,
   options: PrepareOptions,
+  given: Given = message,
 ): EncodedMessage | Promise<EncodedMessage> {
   if (definition?.validate !== undefined) {
     const data =
@@ -33,40 +38,41 @@ export function prepare(
     if (outcome instanceof Promise) {
       return outcome.then((settled) => {
         refuseIssues(message, definition, settled)
-        return encode(message, options)
+        return encode(message, given, options)
       })
     }
     refuseIssues(message, definition, outcome)
   }
-  return encode(message, options)
+  return encode(message, given, options)
 }
 
 function refuseIssues({ type, version }: Message, { personal }: Definition, outcome: Outcome): void {
   if ('issues' in outcome) throw new ValidationError(type, version, withoutPersonal(outcome.issues, personal))
 }
 
-function encode(message: Message, options: PrepareOptions): EncodedMessage {
+function encode(message: Message, given: Given, options: PrepareOptions): EncodedMessage {
   try {
-    return message.data instanceof Uint8Array ? bytes(message, message.data, options) : written(message, options)
+    if (message.data instanceof Uint8Array) return encoded(message, given, BYTES, bytes(message, message.data, options))
+    return encoded(message, given, options.codec.contentType, written(message, options))
   } catch (error) {
     if (!(error instanceof EncodeError)) throw error
     throw new EncodeError(`${message.type} cannot be sent: ${error.message}`, error.path)
   }
 }
 
-function bytes(message: Message, data: Uint8Array, { inProcess, maxBytes }: PrepareOptions): EncodedMessage {
+function bytes(message: Message, data: Uint8Array, { inProcess, maxBytes }: PrepareOptions): Body {
   refuseSize(message, data.byteLength, maxBytes)
   const copy = Uint8Array.from(data)
-  return encoded(message, BYTES, inProcess ? new Snapshot(copy) : copy)
+  return inProcess ? new Snapshot(copy) : copy
 }
 
-function written(message: Message, { codec, inProcess, maxBytes }: PrepareOptions): EncodedMessage {
-  if (inProcess) return encoded(message, codec.contentType, new Snapshot(codec.snapshot(message.data, maxBytes)))
+function written(message: Message, { codec, inProcess, maxBytes }: PrepareOptions): Body {
+  if (inProcess) return new Snapshot(codec.snapshot(message.data, maxBytes))
   const body = codec.encode(message.data)
   // No text has more than three bytes a character, so a short one need not be measured.
   if (typeof body !== 'string') refuseSize(message, body.byteLength, maxBytes)
   else if (body.length * 3 > maxBytes) refuseSize(message, Buffer.byteLength(body), maxBytes)
-  return encoded(message, codec.contentType, body)
+  return body
 }
 
 function refuseSize(message: Message, size: number, limit: number): void {
@@ -77,20 +83,21 @@ function refuseSize(message: Message, size: number, limit: number): void {
   )
 }
 
-function encoded(message: Message, contentType: string, body: Body): EncodedMessage {
-  const { time, metadata } = message
+function encoded(message: Message, given: Given, contentType: string, body: Body): EncodedMessage {
+  const { time } = message
+  const { metadata } = given
   const isolated = body instanceof Snapshot
   return {
     id: message.id,
     type: message.type,
     kind: message.kind,
-    source: message.source,
+    source: given.source,
     subject: message.subject,
     key: message.key,
     time: isolated ? new Date(time) : time,
     version: message.version,
     revision: message.revision,
-    priority: message.priority,
+    priority: given.priority,
     metadata: isolated ? { ...metadata } : metadata,
     contentType,
     body,
