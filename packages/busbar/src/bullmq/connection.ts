@@ -1,0 +1,178 @@
+import type * as BullMq from 'bullmq'
+import type * as IoRedis from 'ioredis'
+import type { Redis, RedisOptions } from 'ioredis'
+import { BrokerError } from '../broker/index.ts'
+import { ConfigurationError } from '../message/errors.ts'
+import type { Settings } from './options.ts'
+import { scripts } from './scripts.ts'
+
+/** What was loaded of the client's packages. */
+export interface Clients {
+  readonly bullmq: typeof BullMq
+  readonly Redis: typeof Redis
+}
+
+/** Milliseconds; longest pause between two tries to connect. */
+const LONGEST = 2_000
+/** So many connections that end before the first answer, and none that lasted, are no accident. */
+const MOST_UNANSWERED = 12
+
+/** Answers by which a server says that waiting does not help. */
+const HOPELESS =
+  /WRONGPASS|NOAUTH|NOPERM|DB index|invalid password|ENOTFOUND|CERT|certificate|self.signed|wrong version number|packet length/i
+
+export interface Connecting {
+  /**
+   * What was sent and not answered when the connection broke is sent again, in order. Without it those commands fail, because
+   * what they may have done has to be looked at.
+   */
+  readonly resend?: boolean
+  /** Commands of one turn of the event loop are written together. */
+  readonly together?: boolean
+}
+
+/** Opens connections to one server. A server that is away only delays: commands wait until it is back. */
+export class Connections {
+  private readonly settings: Settings
+  private readonly open = new Set<Redis>()
+  private clients: Clients | undefined
+  private ending = false
+
+  constructor(settings: Settings) {
+    this.settings = settings
+  }
+
+  /** The server without user and password, for people. */
+  get where(): string {
+    const { url, client } = this.settings
+    if (client.path !== undefined) return client.path
+    if (client.host !== undefined) return `${client.host}:${client.port ?? 6379}`
+    return url.replace(/\/\/[^/]*@/, '//').replace(/\?.*$/, '')
+  }
+
+  /** @throws ConfigurationError where a package is missing. */
+  async load(): Promise<Clients> {
+    this.clients ??= { bullmq: await packageOf('bullmq@6'), Redis: (await packageOf('ioredis@6')).Redis }
+    return this.clients
+  }
+
+  /**
+   * A connection that answers. Waits for a server that is away.
+   * @throws BrokerError where the server refuses for a reason that will not go away by itself.
+   */
+  async connect(name: string, { resend = false, together = false }: Connecting = {}): Promise<Redis> {
+    const { Redis: Client } = await this.load()
+    const { client, url, logger } = this.settings
+    const redis: Redis = new Client(url, {
+      ...client,
+      // What BullMQ reads, whatever the server speaks.
+      protocol: 2 as const,
+      replyMapping: 'legacy' as const,
+      connectionName: client.connectionName ?? `busbar:${name}`,
+      lazyConnect: true,
+      // A command waits for the server instead of failing after some tries.
+      maxRetriesPerRequest: null,
+      enableAutoPipelining: together,
+      autoResendUnfulfilledCommands: resend,
+      scripts,
+      retryStrategy: (tries: number) =>
+        this.ending ? null : Math.min(LONGEST, 25 * 2 ** Math.min(tries, 7)) * (0.5 + Math.random() / 2),
+    } satisfies RedisOptions)
+    if (!resend) failWhenCut(redis)
+    this.open.add(redis)
+    const refused = Promise.withResolvers<never>()
+    refused.promise.catch(() => {})
+    let told = ''
+    redis.on('error', (error: Error) => {
+      if (HOPELESS.test(error.message)) refused.reject(this.refusal(error))
+      if (this.ending || told === error.message) return
+      told = error.message
+      logger.warn({ server: this.where, err: error.message }, 'no connection to the Redis of BullMQ: trying again')
+    })
+    redis.on('ready', () => (told = ''))
+    refuseUnanswered(redis, (error) => refused.reject(this.refusal(error)))
+    redis.connect().catch(() => {})
+    try {
+      await Promise.race([redis.ping(), refused.promise])
+    } catch (error) {
+      this.close(redis)
+      throw error instanceof BrokerError ? error : this.refusal(error as Error)
+    }
+    return redis
+  }
+
+  close(redis: Redis): void {
+    this.open.delete(redis)
+    redis.disconnect()
+  }
+
+  /** Closes what is open; more can be opened. */
+  drop(): void {
+    for (const redis of this.open) this.close(redis)
+  }
+
+  closeAll(): void {
+    this.ending = true
+    this.drop()
+  }
+
+  private refusal(error: Error): BrokerError {
+    return new BrokerError(
+      `cannot use the Redis server ${this.where} for BullMQ: ${error.message}. Check url (host, user, password, /db; ` +
+        'bullmqs:// or rediss:// for TLS) or client (host, username, password, db, tls)',
+      { cause: error },
+    )
+  }
+}
+
+/** A server that takes connections and ends them without an answer wants something else, mostly TLS. */
+function refuseUnanswered(redis: Redis, refuse: (error: Error) => void): void {
+  let unanswered = 0
+  let connected = false
+  let answered = false
+  redis.on('connect', () => (connected = true))
+  redis.on('ready', () => (answered = true))
+  redis.on('close', () => {
+    if (connected && !answered) unanswered++
+    connected = false
+    if (unanswered === MOST_UNANSWERED) {
+      refuse(new Error('it ends every connection without an answer, as a server does that wants TLS'))
+    }
+  })
+}
+
+/**
+ * The client forgets commands that were sent and not answered when a connection breaks, and their promises with them: here
+ * they fail. Those that were not sent yet go on waiting.
+ */
+function failWhenCut(redis: Redis): void {
+  const unanswered = new Set<Parameters<Redis['sendCommand']>[0]>()
+  const send = redis.sendCommand.bind(redis)
+  redis.sendCommand = (command, stream) => {
+    if (redis.status === 'ready') {
+      unanswered.add(command)
+      const done = (): void => void unanswered.delete(command)
+      command.promise.then(done, done)
+    }
+    return send(command, stream)
+  }
+  redis.on('close', () => {
+    const error = new Error('the connection to Redis broke before the answer came')
+    for (const command of unanswered) command.reject(error)
+    unanswered.clear()
+  })
+}
+
+function packageOf(name: 'bullmq@6'): Promise<typeof BullMq>
+function packageOf(name: 'ioredis@6'): Promise<typeof IoRedis>
+async function packageOf(name: string): Promise<object> {
+  try {
+    return name === 'bullmq@6' ? await import('bullmq') : await import('ioredis')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error
+    throw new ConfigurationError(
+      `the BullMQ broker needs the package ${name.split('@')[0]}: run npm install bullmq@6 ioredis@6`,
+      { cause: error },
+    )
+  }
+}

@@ -1,0 +1,3 @@
+export * from './broker.ts'
+export type { BullMqBrokerOptions } from './options.ts'
+export type { Difference } from './topology.ts'

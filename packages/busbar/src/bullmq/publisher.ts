@@ -1,0 +1,150 @@
+import type { Redis } from 'ioredis'
+import type { JobJson } from 'bullmq'
+import { type Outgoing, PublishError } from '../broker/index.ts'
+import { uuidv7 } from '../message/uuid.ts'
+import { numberOf } from './priority.ts'
+import type { Queue, Queues } from './queues.ts'
+import type { Registry } from './registry.ts'
+import { toJobData } from './wire.ts'
+
+/** Jobs that are written in one pipeline. */
+const AT_ONCE = 2_000
+
+/** A message on its way: one job for each queue. */
+interface Parcel {
+  readonly index: number
+  readonly outgoing: Outgoing
+  readonly job: JobJson
+  /** Names of the queues that have it. */
+  readonly sent: Set<string>
+}
+
+interface Addition {
+  readonly parcel: Parcel
+  readonly queue: Queue
+}
+
+/**
+ * Adds a job to the queue of each group that has the topic, all in one round trip that ends with a look at the registry.
+ * A job keeps its id through every try, so that what is sent again after a cut is not there twice while it waits.
+ */
+export class Publisher {
+  private readonly redis: Redis
+  private readonly queues: Queues
+  private readonly registry: Registry
+  private readonly now: () => number
+
+  constructor(redis: Redis, queues: Queues, registry: Registry, now: () => number) {
+    this.redis = redis
+    this.queues = queues
+    this.registry = registry
+    this.now = now
+  }
+
+  /** Resolves when the server has confirmed every message. */
+  async publish(batch: readonly Outgoing[]): Promise<void> {
+    if (batch.length === 0) return
+    const now = this.now()
+    const parcels = batch.map((outgoing, index) => parcelOf(outgoing, index, now))
+    const failed = new Map<number, Error>()
+    try {
+      if (this.registry.version === undefined) await this.registry.load()
+      await this.send(parcels, failed)
+    } catch (error) {
+      for (const { index } of parcels) if (!failed.has(index)) failed.set(index, error as Error)
+    }
+    if (failed.size === 0) return
+    const list = [...failed].map(([index, error]) => ({ index, id: batch[index]?.message.id ?? '', error }))
+    throw new PublishError(
+      list.toSorted((a, b) => a.index - b.index),
+      batch.length,
+    )
+  }
+
+  /** Until nobody has come meanwhile: what was added before a change of the registry is looked at again after it. */
+  private async send(parcels: readonly Parcel[], failed: Map<number, Error>): Promise<void> {
+    for (;;) {
+      const { version } = this.registry
+      const latest = await this.add(this.additions(parcels, failed), failed)
+      if (latest === version) return
+      await this.registry.load()
+      await this.takeBack(parcels)
+    }
+  }
+
+  private additions(parcels: readonly Parcel[], failed: ReadonlyMap<number, Error>): Addition[] {
+    const additions: Addition[] = []
+    for (const parcel of parcels) {
+      const { topic, group } = parcel.outgoing
+      if (failed.has(parcel.index)) continue
+      const queues = group === undefined ? this.registry.queuesOf(topic) : [this.queues.of(group, topic)]
+      for (const queue of queues) if (!parcel.sent.has(queue.name)) additions.push({ parcel, queue })
+    }
+    return additions
+  }
+
+  /** Resolves to the version of the registry after the last of the jobs was added. */
+  private async add(additions: readonly Addition[], failed: Map<number, Error>): Promise<string> {
+    let from = 0
+    while (additions.length - from > AT_ONCE) {
+      await this.write(additions.slice(from, from + AT_ONCE), failed)
+      from += AT_ONCE
+    }
+    return this.write(from === 0 ? additions : additions.slice(from), failed)
+  }
+
+  private async write(additions: readonly Addition[], failed: Map<number, Error>): Promise<string> {
+    if (additions.length === 0) return (await this.redis.get(this.registry.versionKey)) ?? ''
+    const [first] = additions as readonly [Addition]
+    const pipeline = (await first.queue.backend.client).pipeline()
+    for (const { parcel, queue } of additions) {
+      const { job } = parcel
+      // Only queues the command; its answer comes with the pipeline's.
+      void queue.backend.addJobToTransaction(pipeline, job, job.id, {}, queue.backend.keys)
+    }
+    ;(pipeline as unknown as ReturnType<Redis['pipeline']>).get(this.registry.versionKey)
+    const replies = (await pipeline.exec()) as [Error | null, unknown][] | null
+    for (const [at, { parcel, queue }] of additions.entries()) {
+      const [error] = replies?.[at] ?? [new Error('no answer from Redis')]
+      if (error !== null) failed.set(parcel.index, error)
+      else parcel.sent.add(queue.name)
+    }
+    const [error, version] = replies?.[additions.length] ?? [new Error('no answer from Redis'), undefined]
+    if (error !== null) throw error
+    return (version as string | null) ?? ''
+  }
+
+  /** Out of queues whose group was forgotten meanwhile. */
+  private async takeBack(parcels: readonly Parcel[]): Promise<void> {
+    for (const { outgoing, job, sent } of parcels) {
+      if (outgoing.group !== undefined) continue
+      const { topic } = outgoing
+      const kept = new Set(this.registry.queuesOf(topic).map(({ name }) => name))
+      for (const name of sent) {
+        if (kept.has(name)) continue
+        sent.delete(name)
+        await this.queues
+          .named(name)
+          ?.backend.remove(job.id, false)
+          .catch(() => {})
+      }
+    }
+  }
+}
+
+/** What is done is gone, what failed stays until somebody decides. */
+const KEEP = { attempts: 1, removeOnComplete: true, removeOnFail: false } as const
+
+function parcelOf(outgoing: Outgoing, index: number, now: number): Parcel {
+  const { message, deliverAt = 0 } = outgoing
+  const delay = Math.max(0, Math.ceil(deliverAt - now))
+  const priority = numberOf(message.priority)
+  const job = {
+    id: uuidv7(),
+    name: message.type,
+    data: toJobData(message),
+    opts: delay > 0 ? { ...KEEP, priority, delay } : { ...KEEP, priority },
+    timestamp: now,
+  }
+  return { index, outgoing, job: job as unknown as JobJson, sent: new Set() }
+}

@@ -1,0 +1,72 @@
+import { performance } from 'node:perf_hooks'
+import type { HandedOut } from './delivery.ts'
+import type { Intake } from './intake.ts'
+
+/** Milliseconds that a suspect runs alone; a longer run does not hold up the others. */
+const ALONE = 1_000
+
+interface Suspect {
+  readonly intake: Intake
+  readonly delivery: HandedOut
+}
+
+/**
+ * Jobs that a process died with in its hands. One of them may have killed it, so they are handed out one at a time, and the job
+ * says so before: who dies next is known then, and the others are innocent.
+ */
+export class Suspects {
+  private readonly hand: (intake: Intake, delivery: HandedOut) => void
+  private readonly waiting: Suspect[] = []
+  private out: HandedOut | undefined
+  private timer: NodeJS.Timeout | undefined
+
+  constructor(hand: (intake: Intake, delivery: HandedOut) => void) {
+    this.hand = hand
+  }
+
+  add(intake: Intake, delivery: HandedOut): void {
+    this.waiting.push({ intake, delivery })
+    this.next()
+  }
+
+  ended(delivery: HandedOut): void {
+    if (this.out !== delivery) return
+    this.out = undefined
+    this.next()
+  }
+
+  /** Those that wait: nothing is handed out any more. */
+  drain(): readonly Suspect[] {
+    clearTimeout(this.timer)
+    return this.waiting.splice(0)
+  }
+
+  private next(): void {
+    const { out } = this
+    if (this.waiting.length === 0) return
+    if (out !== undefined) {
+      const left = ALONE - (performance.now() - out.since)
+      if (out.state !== 'out' || left > 0) return this.later(Math.max(left, 20))
+    }
+    const { intake, delivery } = this.waiting.shift() as Suspect
+    this.out = delivery
+    delivery.since = performance.now()
+    intake.markSuspect(delivery).then(
+      () => this.hand(intake, delivery),
+      // Not marked, so not run: it comes again when the server can be reached.
+      () => this.putBack({ intake, delivery }),
+    )
+  }
+
+  private putBack(suspect: Suspect): void {
+    this.out = undefined
+    if (suspect.delivery.state !== 'held') return
+    this.waiting.unshift(suspect)
+    this.later(100)
+  }
+
+  private later(pause: number): void {
+    clearTimeout(this.timer)
+    this.timer = setTimeout(() => this.next(), pause)
+  }
+}
