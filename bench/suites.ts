@@ -1,6 +1,7 @@
 import { memory } from './memory/index.ts'
+import { nats } from './nats/index.ts'
 import { redisStreams } from './redis-streams/index.ts'
 import { sqlite } from './sqlite/index.ts'
 
-export const suites = { memory, sqlite, 'redis-streams': redisStreams } as const
+export const suites = { memory, sqlite, 'redis-streams': redisStreams, nats } as const
 export type SuiteName = keyof typeof suites

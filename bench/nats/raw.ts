@@ -1,0 +1,95 @@
+import { type ConsumerMessages, jetstream, type JsMsg } from '@nats-io/jetstream'
+import { connect, headers, type MsgHdrs } from '@nats-io/transport-node'
+import type { Message } from 'busbar'
+import { OrderPlaced } from '../busbar.ts'
+import { type Payload, payloads } from '../payload.ts'
+import { type Open, together } from '../subject.ts'
+import { Tally } from '../tally.ts'
+import { manager, prefixOf, remove, url } from './settings.ts'
+
+/** As many subjects as Busbar has by default. */
+const SUBJECTS = 8
+/** Messages in memory, as many as Busbar has by default. */
+const AHEAD = 100
+
+/**
+ * What a hand-written queue on the client of NATS would do: the same CloudEvents in a stream with the same settings, each
+ * confirmed by its PubAck; one durable consumer hands one message after the other to the handler, and acks each.
+ */
+export const open: Open = async (payloadBytes) => {
+  const prefix = prefixOf(`raw-${payloadBytes}`)
+  const stream = `${prefix}_log`
+  const { jsm, close: disconnect } = await manager()
+  await jsm.streams.add({
+    name: stream,
+    subjects: [`${prefix}.*`],
+    storage: 'file',
+    duplicate_window: 120_000_000_000,
+    allow_direct: true,
+  })
+  const nc = await connect({ servers: url })
+  const js = jetstream(nc)
+  const payload = payloads(payloadBytes)
+  const tally = new Tally()
+  const handler = async (_message: Payload): Promise<void> => tally.add()
+  let turn = 0
+  const one = async (n: number): Promise<void> => {
+    const message = OrderPlaced.create(payload(n))
+    turn = (turn + 1) % SUBJECTS
+    await js.publish(`${prefix}.${turn}`, JSON.stringify(message.data), {
+      headers: headersOf(message),
+      msgID: message.id,
+    })
+  }
+
+  let group = 0
+  let messages: ConsumerMessages | undefined
+  let reading: Promise<void> | undefined
+  const read = async (incoming: AsyncIterable<JsMsg>): Promise<void> => {
+    for await (const message of incoming) {
+      await handler(message.json<Payload>())
+      message.ack()
+    }
+  }
+  const back = async (): Promise<void> => {
+    const consumer = await js.consumers.get(stream, `g${group}`)
+    messages = await consumer.consume({ max_messages: AHEAD })
+    reading = read(messages)
+  }
+  const away = async (): Promise<void> => {
+    await messages?.close()
+    await reading
+    await jsm.streams.purge(stream)
+    group++
+    await jsm.consumers.add(stream, { durable_name: `g${group}`, ack_policy: 'explicit', deliver_policy: 'new' })
+    if (group > 1) await jsm.consumers.delete(stream, `g${group - 1}`)
+  }
+  await away()
+  await back()
+  const close = async (): Promise<void> => {
+    await messages?.close()
+    await reading
+    await nc.close()
+    await remove(jsm, prefix)
+    await disconnect()
+  }
+  const batch = (from: number, count: number): unknown => together(one)(from, count)
+  return { tally, one, window: together(one), batch, line: { away, back }, close }
+}
+
+/** The headers that Busbar writes: the attributes of a CloudEvents event. */
+function headersOf({ id, type, source, time, kind, version, subject, key, metadata }: Message): MsgHdrs {
+  const set = headers()
+  set.append('ce-specversion', '1.0')
+  set.append('ce-id', id)
+  set.append('ce-type', type)
+  set.append('ce-source', source)
+  set.append('ce-time', time.toISOString())
+  set.append('ce-kind', kind)
+  set.append('ce-dataversion', String(version))
+  if (subject !== undefined) set.append('ce-subject', subject)
+  if (key !== undefined) set.append('ce-partitionkey', key)
+  set.append('ce-correlationid', metadata.correlationId)
+  set.append('content-type', 'application/json')
+  return set
+}
