@@ -60,7 +60,7 @@ export class Faults {
   async #killConsumers(): Promise<void> {
     const random = new Random(this.#options.seed, 'kill consumers')
     const { consumers, ready } = this.#options
-    while (await this.#after(random.between(300, 2_500))) {
+    while (await this.#after(random.between(500, 4_000))) {
       const victims = random.next() < 0.1 ? consumers : [random.pick(consumers)]
       if (random.next() < 0.9) await this.#until(() => victims.every((victim) => ready(victim)))
       this.#happened('consumer', victims)
@@ -73,7 +73,7 @@ export class Faults {
   async #killPublishers(): Promise<void> {
     const random = new Random(this.#options.seed, 'kill publishers')
     const { publishers, active, ready } = this.#options
-    while (await this.#after(random.between(500, 3_500))) {
+    while (await this.#after(random.between(1_000, 6_000))) {
       const victim = random.pick(publishers)
       await this.#until(() => ready(victim) || !active(victim))
       if (!active(victim)) continue
@@ -87,7 +87,7 @@ export class Faults {
   async #killServer(server: OwnServer): Promise<void> {
     const random = new Random(this.#options.seed, 'kill server')
     // The first one soon, so that a short run has one; then time for everybody to come back.
-    for (let most = 3_000; await this.#after(random.between(1_500, most)); most = 9_000) {
+    for (let most = 3_000; await this.#after(random.between(1_500, most)); most = 12_000) {
       this.kills.server++
       this.#options.happened(`kill server ${server.pid}`)
       await server.kill9()
@@ -99,7 +99,7 @@ export class Faults {
 
   async #disturb(proxy: Proxy): Promise<void> {
     const random = new Random(this.#options.seed, 'disturb')
-    while (await this.#after(random.between(300, 4_000))) {
+    while (await this.#after(random.between(300, 5_000))) {
       const what = random.pick(['cut all', 'cut some', 'delay', 'stall'])
       this.#options.happened(what)
       if (what === 'cut all') proxy.cut()
