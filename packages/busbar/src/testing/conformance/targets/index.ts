@@ -2,7 +2,7 @@ import { extname } from 'node:path'
 import type { ConformanceTarget } from '../target.ts'
 
 /** Brokers of this package that the suite can be run over by name. */
-export const builtInTargets = ['memory', 'sqlite', 'redis-streams', 'hybrid', 'redis-pubsub', 'nats', 'bullmq'] as const
+export const builtInTargets = ['memory', 'sqlite', 'redis-streams', 'hybrid', 'redis-pubsub', 'nats', 'kafka', 'bullmq', 'rabbitmq'] as const
 
 export type BuiltInTarget = (typeof builtInTargets)[number]
 
@@ -11,7 +11,9 @@ export const serverVariables: Readonly<Partial<Record<string, string>>> = {
   'redis-streams': 'BUSBAR_REDIS_URL',
   'redis-pubsub': 'BUSBAR_REDIS_URL',
   nats: 'BUSBAR_NATS_URL',
+  kafka: 'BUSBAR_KAFKA_URL',
   bullmq: 'BUSBAR_REDIS_URL',
+  rabbitmq: 'BUSBAR_RABBITMQ_URL',
 }
 
 /** The target of one of Busbar's own brokers. */

@@ -1,0 +1,357 @@
+import type { Verdict } from '../broker/index.ts'
+import { pauseAfter, sleep } from './backoff.ts'
+import type { Aside } from './asides.ts'
+import type { OpenItem, Place } from './cursor.ts'
+import { type DeliveryOwner, HandedOut, isUnsettled } from './delivery.ts'
+import { reasonOf } from './errors.ts'
+import type { PartitionHost, PartitionView } from './host.ts'
+import { Intake, type Next } from './intake.ts'
+import { storeVerdict, undecodable } from './settling.ts'
+import type { Topic } from './topology.ts'
+import { foreign, fromWire } from './wire.ts'
+import { SUSPECT_ALONE } from './window.ts'
+
+/** Milliseconds before a delivery that was released goes out again. */
+const RELEASE_PAUSE = 20
+
+/** A place to be committed, with what is to happen once it is. */
+export interface Snapshot {
+  readonly place: Place
+  readonly settled: number
+  readonly waiters: readonly (() => void)[]
+  readonly staged: readonly HandedOut[]
+}
+
+/** A partition that a member owns: hands out, and takes care of what becomes of it. What is committed the member decides. */
+export class OwnedPartition implements PartitionView, DeliveryOwner {
+  readonly topic: Topic
+  readonly partition: number
+  /** Nothing more is handed out; it is given up when what is out has settled. */
+  draining = false
+  /** It is being given up in order. */
+  leaving = false
+  /** It is not ours any more: nothing of it may be written. */
+  lost = false
+
+  readonly intake: Intake
+  private readonly host: PartitionHost
+  /** In memory and not settled: of the log by offset, in order, and of what is set aside by entry. */
+  private readonly open = new Map<number, HandedOut>()
+  private readonly openAsides = new Map<string, HandedOut>()
+  private grant = 0
+  private begun = false
+  private settledSince = 0
+  private waiters: (() => void)[] = []
+  private staged: HandedOut[] = []
+  private pumping = false
+  private again = false
+  private reading = false
+  private timer: NodeJS.Timeout | undefined
+
+  constructor(host: PartitionHost, topic: Topic, partition: number) {
+    this.host = host
+    this.topic = topic
+    this.partition = partition
+    this.intake = new Intake(host, this)
+  }
+
+  /** Where it goes on from: what the owner before left open. Nothing is handed out before `begin`. */
+  inherit(position: number, inherited: number, open: readonly OpenItem[]): void {
+    const { intake } = this
+    intake.position = position
+    intake.inherited = inherited
+    intake.backlog = open.filter(({ aside }) => !aside)
+    for (const item of open) if (item.aside) intake.inheritedAsides.set(item.offset, item)
+  }
+
+  begin(): void {
+    if (this.lost) return
+    this.begun = true
+    this.intake.readLog()
+    this.wake()
+  }
+
+  get alive(): boolean {
+    return !this.lost && this.host.alive
+  }
+
+  get inFlight(): number {
+    let count = 0
+    for (const one of this.open.values()) if (isUnsettled(one)) count++
+    for (const one of this.openAsides.values()) if (isUnsettled(one)) count++
+    return count
+  }
+
+  get busy(): boolean {
+    return this.inFlight > 0
+  }
+
+  wake(): void {
+    if (this.pumping) {
+      this.again = true
+      return
+    }
+    this.pumping = true
+    do {
+      this.again = false
+      this.pump()
+    } while (this.again)
+    this.pumping = false
+  }
+
+  /** Gives it up in order: what is out has begun, and will not end with us. Nothing is suspect then. */
+  async leave(): Promise<void> {
+    if (this.lost || this.leaving) return
+    this.leaving = true
+    for (const one of [...this.open.values(), ...this.openAsides.values()]) if (isUnsettled(one)) one.begun++
+    await this.whenCommitted()
+    this.lose()
+  }
+
+  /** Resolves when all of now is committed, or it is lost. */
+  whenCommitted(): Promise<void> {
+    if (this.lost) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.waiters.push(resolve)
+      this.host.dirty(this, true)
+    })
+  }
+
+  /** What is to be committed now. */
+  snapshot(): Snapshot {
+    const { intake, leaving: clean } = this
+    const open = [...this.open.values(), ...this.openAsides.values()].map((one) => itemOf(one, clean))
+    const log = open.filter(({ aside }) => !aside)
+    const asides = open.filter(({ aside }) => aside)
+    const taken = new Set(asides.map(({ offset }) => offset))
+    const left = [...intake.inheritedAsides.values()].filter(({ offset }) => !taken.has(offset))
+    const items = [...log, ...intake.backlog, ...asides, ...left]
+    const handed = Math.max(intake.position, intake.inherited)
+    const offset = log[0]?.offset ?? intake.backlog[0]?.offset ?? handed
+    const grant = handed + (clean ? 0 : this.host.window.prefetch)
+    const snapshot = {
+      place: { offset, clean, handed, grant, open: items },
+      settled: this.settledSince,
+      waiters: this.waiters,
+      staged: this.staged,
+    }
+    this.settledSince = 0
+    this.waiters = []
+    this.staged = []
+    return snapshot
+  }
+
+  committed({ place, settled, waiters, staged }: Snapshot): void {
+    for (const resolve of waiters) resolve()
+    if (this.lost) return
+    this.grant = place.grant
+    for (const one of staged) one.granted = true
+    this.host.window.leave(settled)
+    this.wake()
+  }
+
+  /** It has to be tried again. */
+  notCommitted({ settled, waiters, staged }: Snapshot): void {
+    if (this.lost) return this.resolve(waiters)
+    this.settledSince += settled
+    this.waiters = [...waiters, ...this.waiters]
+    this.staged = [...staged, ...this.staged]
+  }
+
+  /** It is not ours any more: whoever still works on something of it is told. */
+  lose(): void {
+    if (this.lost) return
+    this.lost = true
+    clearTimeout(this.timer)
+    let free = this.settledSince
+    this.settledSince = 0
+    for (const one of [...this.open.values(), ...this.openAsides.values()]) {
+      one.abort()
+      if (one.state !== 'out') free++
+    }
+    this.resolve(this.waiters.splice(0))
+    this.intake.close()
+    this.host.window.leave(free)
+  }
+
+  readonly began = (delivery: HandedOut, attempts: number): void | Promise<void> => {
+    if (this.lost || delivery.state !== 'out' || attempts <= delivery.begun) return undefined
+    delivery.begun = attempts
+    return this.whenCommitted()
+  }
+
+  private get mayHandOut(): boolean {
+    return this.begun && !this.lost && !this.draining && !this.leaving && this.host.window.handing
+  }
+
+  private pump(): void {
+    if (!this.mayHandOut) return
+    for (const one of [...this.openAsides.values(), ...this.open.values()]) {
+      if (one.state === 'held' && one.granted) this.handOut(one)
+    }
+    void this.takeDue()
+    while (this.mayHandOut && !this.suspectOut) {
+      const next = this.intake.peek()
+      if (next === undefined || !this.take(next)) break
+    }
+    this.planNext()
+  }
+
+  /** False: it cannot be handed out just now. */
+  private take(next: Next): boolean {
+    const { record, item } = next
+    const { window } = this.host
+    if (item === undefined && record.offset >= this.grant) {
+      this.host.dirty(this, true)
+      return false
+    }
+    if (item?.suspect === true && !window.mayRunSuspect) return false
+    if (!window.enter(this)) return false
+    this.intake.shift(next)
+    const delivery = this.read(next)
+    this.open.set(record.offset, delivery)
+    if (delivery.suspect) this.stage(delivery)
+    else this.handOut(delivery)
+    return true
+  }
+
+  /** It goes out once a commit has told so. */
+  private stage(delivery: HandedOut): void {
+    delivery.granted = false
+    this.staged.push(delivery)
+    this.host.dirty(this, true)
+  }
+
+  private read({ record, item }: Next): HandedOut {
+    const { topic, partition } = this
+    const { offset } = record
+    const { attempts = 0, crashes = 0, suspect = false } = item ?? {}
+    const from = { topic: topic.name, partition, offset, attempts, crashes, suspect }
+    try {
+      return new HandedOut(fromWire(record), from, this)
+    } catch (error) {
+      const message = foreign(topic.name, `${partition}@${offset}`, record)
+      return new HandedOut(message, { ...from, unreadable: error as Error }, this)
+    }
+  }
+
+  private async takeDue(): Promise<void> {
+    if (this.reading) return
+    const due = this.intake.due().filter(({ entry }) => !this.openAsides.has(entry))
+    const taken: Aside[] = []
+    for (const aside of due) {
+      if (!this.host.window.enter(this)) break
+      taken.push(aside)
+    }
+    if (taken.length === 0) return
+    this.reading = true
+    await Promise.all(taken.map((aside) => this.readAside(aside)))
+    this.reading = false
+    this.wake()
+  }
+
+  private async readAside(aside: Aside): Promise<void> {
+    const { host, topic, partition, intake } = this
+    try {
+      const message = await host.context.asides.read(intake.asidePlace, aside.offset)
+      if (message !== undefined && !this.lost && intake.known.get(aside.entry) === aside) {
+        const { attempts = 0, crashes = 0, suspect = false } = intake.inheritedAsides.get(aside.offset) ?? {}
+        intake.inheritedAsides.delete(aside.offset)
+        const delivery = new HandedOut(
+          message,
+          { topic: topic.name, partition, aside, attempts, crashes, suspect },
+          this,
+        )
+        this.openAsides.set(aside.entry, delivery)
+        return this.stage(delivery)
+      }
+      if (message === undefined && intake.known.get(aside.entry) === aside) intake.known.delete(aside.entry)
+    } catch (error) {
+      const fields = { group: host.group, topic: topic.name, partition, err: reasonOf(error) }
+      host.context.logger.warn(fields, 'a redelivery cannot be read: trying again')
+      await sleep(pauseAfter(4))
+    }
+    host.window.leave(1)
+  }
+
+  private handOut(delivery: HandedOut): void {
+    const { window, group } = this.host
+    if (!this.mayHandOut || delivery.state !== 'held') return
+    if (delivery.unreadable === undefined) return window.handOut(delivery, this.settle)
+    delivery.state = 'out'
+    this.settle(delivery, undecodable(group, delivery.unreadable))
+  }
+
+  private readonly settle = (delivery: HandedOut, verdict: Verdict): void => {
+    if (delivery.state !== 'out') return
+    if (!this.lost && !this.host.alive) this.host.lapsed()
+    if (this.lost) {
+      delivery.state = 'done'
+      this.host.window.leave(1)
+    } else if ('ack' in verdict && delivery.aside === undefined) {
+      this.finish(delivery)
+    } else if ('release' in verdict) {
+      delivery.state = 'held'
+      setTimeout(() => this.wake(), RELEASE_PAUSE)
+    } else {
+      delivery.state = 'storing'
+      void this.store(delivery, verdict)
+    }
+    this.host.settled(this)
+  }
+
+  /** Unsettled until it is stored, however long that takes. */
+  private async store(delivery: HandedOut, verdict: Verdict): Promise<void> {
+    const { host, intake } = this
+    for (let failures = 1; !this.lost; failures++) {
+      try {
+        const next = await storeVerdict(host.context, host.group, intake.asidePlace, delivery, verdict)
+        intake.replaced(delivery.aside, next)
+        break
+      } catch (error) {
+        const fields = { group: host.group, topic: this.topic.name, partition: this.partition, err: reasonOf(error) }
+        host.context.logger.error(
+          fields,
+          'what became of a message cannot be stored: it stays unsettled and is tried again',
+        )
+      }
+      await sleep(pauseAfter(failures))
+    }
+    if (this.lost) return
+    this.finish(delivery)
+    host.settled(this)
+    this.wake()
+  }
+
+  private finish(delivery: HandedOut): void {
+    delivery.state = 'done'
+    if (delivery.aside === undefined) this.open.delete(delivery.offset ?? -1)
+    else this.openAsides.delete(delivery.aside.entry)
+    this.settledSince++
+    this.host.dirty(this, false)
+  }
+
+  private get suspectOut(): boolean {
+    const recent = performance.now() - SUSPECT_ALONE
+    for (const one of this.open.values()) {
+      if (one.suspect && (one.state === 'held' || (isUnsettled(one) && one.since > recent))) return true
+    }
+    return false
+  }
+
+  /** Wakes when the next message set aside is due, or a suspect may have become harmless. */
+  private planNext(): void {
+    const next = this.intake.backlog.length > 0 || this.suspectOut ? 50 : this.intake.nextDue
+    clearTimeout(this.timer)
+    if (next < Infinity) this.timer = setTimeout(() => this.wake(), Math.min(Math.max(1, next), 2 ** 31 - 1))
+  }
+
+  private resolve(waiters: readonly (() => void)[]): void {
+    for (const resolve of waiters) resolve()
+  }
+}
+
+function itemOf({ offset, aside, begun, crashes, suspect }: HandedOut, clean: boolean): OpenItem {
+  const place = aside === undefined ? { offset: offset ?? 0, aside: false } : { offset: aside.offset, aside: true }
+  return { ...place, attempts: begun, crashes, suspect, started: suspect && !clean }
+}
