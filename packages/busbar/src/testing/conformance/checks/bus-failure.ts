@@ -18,7 +18,7 @@ export const busFailureChecks: readonly Check[] = [
     name: 'bus: a poison message reaches the dead letters within its attempts and delays no other key',
     needs: (c) => c.groups && c.deadLetters && c.redelivery,
     async run(ctx) {
-      const bus = await ctx.bus({ retry: { retries: 2, minDelay: 5, maxDelay: 5, redeliveries: [20, 300] } })
+      const bus = await ctx.bus({ retry: { retries: 2, minDelay: 5, maxDelay: 5, redeliveries: [20, 2_000] } })
       const attempts: number[] = []
       let others = 0
       const handler = ({ data }: Numbered, { attempt }: { readonly attempt: number }): void => {
