@@ -163,7 +163,7 @@ test.each([
   [['--once', '--times', '0'], /'--times <number>' argument '0' is invalid\. It must be a whole number from 1/],
   [['--rate', 'fast'], /'--rate <number>' argument 'fast' is invalid\. It must be a number above 0/],
   [['--onec'], /unknown option '--onec'\n\(Did you mean --once\?\)/],
-  [['--broker', 'redis:'], /unknown scheme; known: memory:, sqlite:/],
+  [['--broker', 'pigeon:'], /unknown scheme; known: memory:, sqlite:/],
 ])('bad arguments %j are refused with what would be right', async (args, words) => {
   const { code, out, err } = await run(...args)
   expect(code).toBe(1)

@@ -34,7 +34,10 @@ const program = new Command('demo')
     '--file <path>',
     'SQLite file of the bus; the tables of the example lie beside it (default: webhooks.db in examples/webhooks/data)',
   )
-  .option('--broker <url>', 'another broker for the bus: memory: or sqlite:<path>')
+  .option(
+    '--broker <url>',
+    'another broker for the bus: memory:, sqlite:<path>, postgres://…, redis://…, kafka://…, amqp://…, nats://…, bullmq://…',
+  )
   .addHelpText('after', '\nStarted again on the same file, it goes on where it was.')
   .showHelpAfterError('(--help lists the options)')
   .action(main)

@@ -47,13 +47,31 @@ export function placeInFile(file: string): Place {
   return { broker, title: busFile, busFile, tables: beside(busFile) }
 }
 
+/** The example's folder for what nobody gave a place. */
+const DATA = path.join(import.meta.dirname, 'data')
+
 /** A place that is named by a broker's URL. With `file` the example's tables lie as if the bus were there. */
 export function placeAtUrl(url: string, file?: string): Place {
-  if (file !== undefined) return { ...placeInFile(file), broker: url, title: url, busFile: undefined }
+  const title = withoutPassword(url)
+  if (file !== undefined) return { ...placeInFile(file), broker: url, title, busFile: undefined }
   const [, named] = /^sqlite:(?:\/\/(?=\/))?([^?]*)/i.exec(url) ?? []
-  if (named === undefined || named === '') return { broker: url, title: url, busFile: undefined, tables: ':memory:' }
-  const busFile = path.resolve(decodeURIComponent(named))
-  return { broker: url, title: url, busFile, tables: beside(busFile) }
+  if (named !== undefined && named !== '') {
+    const busFile = path.resolve(decodeURIComponent(named))
+    return { broker: url, title, busFile, tables: beside(busFile) }
+  }
+  if (/^(memory|sqlite):/i.test(url)) return { broker: url, title, busFile: undefined, tables: ':memory:' }
+  // A server keeps what was sent; what was made of it must be found again, too.
+  const { tables } = placeInFile(path.join(DATA, `${fileName(title)}.db`))
+  return { broker: url, title, busFile: undefined, tables }
+}
+
+/** A URL as people may see it. */
+function withoutPassword(url: string): string {
+  return url.replace(/^([^:/]+:\/\/)[^@/]*@/, '$1').replace(/\?.*$/s, '')
+}
+
+function fileName(title: string): string {
+  return title.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-')
 }
 
 function beside(file: string): string {
