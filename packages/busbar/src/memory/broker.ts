@@ -13,8 +13,8 @@ import {
   UnsupportedError,
 } from '../broker/index.ts'
 import { letterId, MemoryDeadLetters } from './dead-letters.ts'
-import { Entry } from './entry.ts'
-import { add, type GroupHost, MemoryGroup } from './group.ts'
+import type { Entry } from './entry.ts'
+import { type GroupHost, MemoryGroup } from './group.ts'
 import { MemoryMember } from './member.ts'
 
 export interface MemoryBrokerOptions {
@@ -113,7 +113,7 @@ export class MemoryBroker implements Broker {
     const group = spec.broadcast ? new MemoryGroup(spec.group, this.host, spec.onFailure) : this.group(spec)
     if (spec.broadcast) this.broadcasts.add(group)
     for (const topic of spec.topics) {
-      group.topics.add(topic)
+      group.countsOf(topic)
       const readers = this.readers.get(topic)
       if (readers === undefined) this.readers.set(topic, new Set([group]))
       else readers.add(group)
@@ -141,7 +141,7 @@ export class MemoryBroker implements Broker {
     return {
       topics: [...topics].map((topic) => ({ topic, depth: this.depth(topic), delayed: this.delayed.get(topic) ?? 0 })),
       groups: [...this.groups.values(), ...this.broadcasts].flatMap((group) =>
-        [...group.topics].map((topic) => this.groupMetrics(group, topic)),
+        [...group.topics.keys()].map((topic) => this.groupMetrics(group, topic)),
       ),
     }
   }
@@ -166,7 +166,7 @@ export class MemoryBroker implements Broker {
   }
 
   private unlist(group: MemoryGroup): void {
-    for (const topic of group.topics) {
+    for (const topic of group.topics.keys()) {
       const readers = this.readers.get(topic)
       readers?.delete(group)
       if (readers?.size === 0) this.readers.delete(topic)
@@ -176,20 +176,24 @@ export class MemoryBroker implements Broker {
   private spread(outgoing: Outgoing): void {
     const sequence = ++this.sequence
     if (outgoing.group !== undefined) {
-      this.groups.get(outgoing.group)?.accept(new Entry(outgoing, sequence))
+      this.groups.get(outgoing.group)?.accept(outgoing, sequence)
       return
     }
     const readers = this.readers.get(outgoing.topic)
     if (readers === undefined) return
-    for (const group of readers) group.accept(new Entry(outgoing, sequence))
+    for (const group of readers) group.accept(outgoing, sequence)
   }
 
   private delay(outgoing: Outgoing, at: number): void {
-    add(this.delayed, outgoing.topic, 1)
+    this.count(outgoing.topic, 1)
     this.at(at, () => {
-      add(this.delayed, outgoing.topic, -1)
+      this.count(outgoing.topic, -1)
       this.spread(outgoing)
     })
+  }
+
+  private count(topic: string, change: number): void {
+    this.delayed.set(topic, (this.delayed.get(topic) ?? 0) + change)
   }
 
   /** Calls back at a time of the clock or later. A timer can fire a moment before that: then it waits once more. */
@@ -213,8 +217,7 @@ export class MemoryBroker implements Broker {
     if (groups.length === 0)
       throw new BrokerError(`group '${name}' does not exist any more: subscribe it, then redrive`)
     for (const group of groups) {
-      add(group.lag, topic, 1)
-      group.bringBack(new Entry({ topic, message }, ++this.sequence), 0)
+      group.takeBack({ topic, message }, ++this.sequence)
     }
   }
 
@@ -250,7 +253,7 @@ export class MemoryBroker implements Broker {
 
   private depth(topic: string): number {
     let deepest = 0
-    for (const group of this.readers.get(topic) ?? []) deepest = Math.max(deepest, group.lag.get(topic) ?? 0)
+    for (const group of this.readers.get(topic) ?? []) deepest = Math.max(deepest, group.topics.get(topic)?.lag ?? 0)
     return deepest
   }
 
@@ -261,9 +264,9 @@ export class MemoryBroker implements Broker {
     return {
       group: group.name,
       topic,
-      lag: (group.lag.get(topic) ?? 0) - parked,
+      lag: group.countsOf(topic).lag - parked,
       inFlight: inFlight.length,
-      redelivering: group.redelivering.get(topic) ?? 0,
+      redelivering: group.countsOf(topic).redelivering,
       parked,
       dead: this.deadLetters.countOf(group.name, topic),
     }

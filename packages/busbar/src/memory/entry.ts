@@ -1,54 +1,64 @@
 import type { Delivery, Outgoing } from '../broker/index.ts'
 import type { EncodedMessage } from '../message/message.ts'
 
-/** One message in one group's line. */
-export class Entry {
+/** What a group has of one topic. */
+export interface Counts {
+  /** Unsettled: waiting, handed out, or waiting for redelivery. */
+  lag: number
+  /** Waiting for redelivery. */
+  redelivering: number
+}
+
+/**
+ * One message in one group's line, and its delivery once it is handed out. It is handed out once: what comes again is
+ * another entry (`again`), so that a verdict or an abort that comes late finds nothing to change.
+ */
+export class Entry implements Delivery {
   readonly message: EncodedMessage
   readonly topic: string
   /** Place in the whole broker; what order is restored by when entries are given back. */
   readonly sequence: number
+  /** Of its group and topic. */
+  readonly counts: Counts
   attempts = 0
   redeliveries = 0
-  firstFailedAt: number | undefined
+  failedAt: number | undefined
   /** It has been out of line and comes back before those parked behind it. */
   returning = false
+  /** Where it is in the member's list of what is unsettled; -1 before it is handed out and once it is settled or given back. */
+  slot = -1
+  /** Further runs that this member has told of. */
+  private begun = 0
+  private controller: AbortController | undefined
 
-  constructor({ message, topic }: Outgoing, sequence: number) {
+  constructor({ message, topic }: Outgoing, sequence: number, counts: Counts) {
     this.message = message
     this.topic = topic
     this.sequence = sequence
-  }
-}
-
-/** An entry that is handed out. */
-export class MemoryDelivery implements Delivery {
-  readonly entry: Entry
-  readonly message: EncodedMessage
-  readonly attempts: number
-  readonly redeliveries: number
-  /** A process that dies takes its memory with it. */
-  readonly crashes = 0
-  /** Where it is in the member's list of what is unsettled; -1 once settled or given back. */
-  slot = -1
-  private controller: AbortController | undefined
-
-  constructor(entry: Entry) {
-    this.entry = entry
-    this.message = entry.message
-    this.attempts = entry.attempts
-    this.redeliveries = entry.redeliveries
+    this.counts = counts
   }
 
-  get topic(): string {
-    return this.entry.topic
+  /** The same message, to be handed out again. */
+  again(): Entry {
+    const next = new Entry(this, this.sequence, this.counts)
+    next.attempts = Math.max(this.attempts, this.begun)
+    next.redeliveries = this.redeliveries
+    next.failedAt = this.failedAt
+    next.returning = this.returning
+    return next
   }
 
   get position(): string {
-    return String(this.entry.sequence)
+    return String(this.sequence)
+  }
+
+  /** A process that dies takes its memory with it. */
+  get crashes(): number {
+    return 0
   }
 
   get firstFailedAt(): number {
-    return this.entry.firstFailedAt as number
+    return this.failedAt as number
   }
 
   get signal(): AbortSignal {
@@ -61,7 +71,7 @@ export class MemoryDelivery implements Delivery {
   }
 
   began(attempts: number): void {
-    this.entry.attempts = Math.max(this.entry.attempts, attempts)
+    this.begun = Math.max(this.begun, attempts)
   }
 
   abort(reason: Error): void {

@@ -1,6 +1,6 @@
-import type { Failure, SubscriptionSpec, Verdict } from '../broker/index.ts'
+import type { Failure, Outgoing, SubscriptionSpec, Verdict } from '../broker/index.ts'
 import { Fifo } from '../broker/fifo.ts'
-import type { Entry, MemoryDelivery } from './entry.ts'
+import { type Counts, Entry } from './entry.ts'
 import { ParkedKeys } from './keys.ts'
 import type { MemoryMember, Sharing } from './member.ts'
 
@@ -14,15 +14,15 @@ export interface GroupHost {
 /** Hand-outs in one turn of the event loop, before timers and sockets get theirs. */
 const BURST = 1_024
 
+/** Its `then` is a microtask for less than half of what `queueMicrotask` costs, which makes a resource for async hooks of each. */
+const SOON = Promise.resolve()
+
 /** One group: what waits for it, who its members are, and which member has which key. */
 export class MemoryGroup implements Sharing {
   readonly name: string
   readonly members: MemoryMember[] = []
-  /** Unsettled, by topic: waiting, handed out, or waiting for redelivery. */
-  readonly lag = new Map<string, number>()
-  /** Waiting for redelivery, by topic. */
-  readonly redelivering = new Map<string, number>()
-  readonly topics = new Set<string>()
+  /** The topics that it reads. */
+  readonly topics = new Map<string, Counts>()
   readonly parkedKeys: ParkedKeys | undefined
   private readonly queue = new Fifo<Entry>()
   /** Which member has deliveries of a key, and how many. Only kept while there are several members. */
@@ -38,18 +38,36 @@ export class MemoryGroup implements Sharing {
     this.parkedKeys = onFailure === 'park' ? new ParkedKeys() : undefined
   }
 
-  /** Takes a new entry; it is handed out in a later microtask, so that no publish waits for a handler. */
-  accept(entry: Entry): void {
-    add(this.lag, entry.topic, 1)
-    this.requeue(entry)
+  /** Takes a new message; it is handed out in a later microtask, so that no publish waits for a handler. */
+  accept(outgoing: Outgoing, sequence: number): void {
+    this.requeue(this.entry(outgoing, sequence))
   }
 
-  requeue(entry: Entry): void {
+  /** Takes a message that was put aside; it goes before those parked behind it. */
+  takeBack(outgoing: Outgoing, sequence: number): void {
+    this.bringBack(this.entry(outgoing, sequence), 0)
+  }
+
+  countsOf(topic: string): Counts {
+    const known = this.topics.get(topic)
+    if (known !== undefined) return known
+    const counts = { lag: 0, redelivering: 0 }
+    this.topics.set(topic, counts)
+    return counts
+  }
+
+  private entry(outgoing: Outgoing, sequence: number): Entry {
+    const counts = this.countsOf(outgoing.topic)
+    counts.lag++
+    return new Entry(outgoing, sequence, counts)
+  }
+
+  private requeue(entry: Entry): void {
     if (this.parkedKeys?.admit(entry) === false) return
     this.queue.push(entry)
     if (!this.scheduled) {
       this.scheduled = true
-      queueMicrotask(this.turn)
+      void SOON.then(this.turn)
     }
   }
 
@@ -74,7 +92,7 @@ export class MemoryGroup implements Sharing {
   }
 
   /** Makes a verdict true. The member has forgotten the delivery already. */
-  settle(member: MemoryMember, { entry }: MemoryDelivery, verdict: Verdict): void {
+  settle(member: MemoryMember, entry: Entry, verdict: Verdict): void {
     const { key } = entry.message
     if ('release' in verdict) {
       member.giveBack(entry)
@@ -82,16 +100,17 @@ export class MemoryGroup implements Sharing {
     }
     this.disown(key)
     if ('ack' in verdict) {
-      add(this.lag, entry.topic, -1)
+      entry.counts.lag--
       this.passOn(key)
     } else if ('redeliver' in verdict) {
       const { after, attempts, firstFailedAt } = verdict.redeliver
-      entry.attempts = attempts
-      entry.redeliveries++
-      entry.firstFailedAt = firstFailedAt
-      this.bringBack(entry, after)
+      const again = entry.again()
+      again.attempts = attempts
+      again.redeliveries++
+      again.failedAt = firstFailedAt
+      this.bringBack(again, after)
     } else {
-      add(this.lag, entry.topic, -1)
+      entry.counts.lag--
       this.parkedKeys?.block(key)
       this.host.putAside(this, entry, verdict.deadLetter)
     }
@@ -99,12 +118,12 @@ export class MemoryGroup implements Sharing {
   }
 
   /** An entry that is out of line comes again after `ms` milliseconds. */
-  bringBack(entry: Entry, ms: number): void {
+  private bringBack(entry: Entry, ms: number): void {
     this.parkedKeys?.block(entry.message.key)
     entry.returning = this.parkedKeys !== undefined
-    add(this.redelivering, entry.topic, 1)
+    entry.counts.redelivering++
     const back = (): void => {
-      add(this.redelivering, entry.topic, -1)
+      entry.counts.redelivering--
       this.requeue(entry)
     }
     if (ms <= 0) back()
@@ -181,8 +200,4 @@ export class MemoryGroup implements Sharing {
     const owner = this.owners.get(key)
     if (owner !== undefined && --owner.count === 0) this.owners.delete(key)
   }
-}
-
-export function add(counts: Map<string, number>, name: string, change: number): void {
-  counts.set(name, (counts.get(name) ?? 0) + change)
 }

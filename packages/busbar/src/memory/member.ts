@@ -1,13 +1,13 @@
 import type { BrokerSubscription, Deliver, SubscriptionSpec, Verdict } from '../broker/index.ts'
 import { BrokerError, isLater, whenSettled } from '../broker/index.ts'
 import { Fifo } from '../broker/fifo.ts'
-import { type Entry, MemoryDelivery } from './entry.ts'
+import type { Entry } from './entry.ts'
 
 /** What a member tells its group. */
 export interface Sharing {
   join(member: MemoryMember): void
   leave(member: MemoryMember, givenBack: readonly Entry[]): void
-  settle(member: MemoryMember, delivery: MemoryDelivery, verdict: Verdict): void
+  settle(member: MemoryMember, entry: Entry, verdict: Verdict): void
 }
 
 /** One subscription: its window of unsettled deliveries. */
@@ -18,7 +18,7 @@ export class MemoryMember implements BrokerSubscription {
   private readonly prefetch: number
   private readonly deliver: Deliver
   private readonly onStop: () => void
-  private readonly unsettled: MemoryDelivery[] = []
+  private readonly unsettled: Entry[] = []
   private readonly givenBack: Entry[] = []
   private stopping: PromiseWithResolvers<void> | undefined
   private gone = false
@@ -30,13 +30,13 @@ export class MemoryMember implements BrokerSubscription {
     this.onStop = onStop
   }
 
-  get inFlight(): readonly MemoryDelivery[] {
+  get inFlight(): readonly Entry[] {
     return this.unsettled
   }
 
   /** All entries that are this member's business now. */
   held(): Entry[] {
-    return [...this.unsettled.map((delivery) => delivery.entry), ...this.backlog.items(), ...this.givenBack]
+    return [...this.unsettled, ...this.backlog.items(), ...this.givenBack]
   }
 
   hasRoom(): boolean {
@@ -44,17 +44,16 @@ export class MemoryMember implements BrokerSubscription {
   }
 
   handOut(entry: Entry): void {
-    const delivery = new MemoryDelivery(entry)
-    delivery.slot = this.unsettled.length
-    this.unsettled.push(delivery)
-    const verdict = this.deliver(delivery)
-    if (isLater(verdict)) whenSettled(verdict, (settled) => this.settle(delivery, settled))
-    else this.settle(delivery, verdict)
+    entry.slot = this.unsettled.length
+    this.unsettled.push(entry)
+    const verdict = this.deliver(entry)
+    if (isLater(verdict)) whenSettled(verdict, (settled) => this.settle(entry, settled))
+    else this.settle(entry, verdict)
   }
 
   /** A released entry: kept until the member has stopped, so that it goes back together with what is before it. */
   giveBack(entry: Entry): void {
-    this.givenBack.push(entry)
+    this.givenBack.push(entry.again())
     if (this.stopping !== undefined) return
     // Nobody stops, so it was released out of turn: back to its place at once.
     this.group.leave(this, this.takeBack())
@@ -76,12 +75,13 @@ export class MemoryMember implements BrokerSubscription {
     if (this.gone) return
     this.gone = true
     const reason = new BrokerError('the subscription was stopped before this message was settled; it was given back')
-    for (const delivery of this.unsettled.splice(0)) {
-      delivery.slot = -1
-      this.givenBack.push(delivery.entry)
+    for (const entry of this.unsettled.splice(0)) {
+      entry.slot = -1
+      const again = entry.again()
       // The run that is cut off here has begun.
-      delivery.entry.attempts++
-      delivery.abort(reason)
+      again.attempts++
+      this.givenBack.push(again)
+      entry.abort(reason)
     }
     this.group.leave(this, this.takeBack())
     this.onStop()
@@ -92,16 +92,16 @@ export class MemoryMember implements BrokerSubscription {
     return [...this.givenBack.splice(0), ...this.backlog.drain()]
   }
 
-  private settle(delivery: MemoryDelivery, verdict: Verdict): void {
+  private settle(entry: Entry, verdict: Verdict): void {
     // Late: the member is gone and the message was given back.
-    if (this.gone || delivery.slot < 0) return
-    const last = this.unsettled.pop() as MemoryDelivery
-    if (last !== delivery) {
-      this.unsettled[delivery.slot] = last
-      last.slot = delivery.slot
+    if (this.gone || entry.slot < 0) return
+    const last = this.unsettled.pop() as Entry
+    if (last !== entry) {
+      this.unsettled[entry.slot] = last
+      last.slot = entry.slot
     }
-    delivery.slot = -1
-    this.group.settle(this, delivery, verdict)
+    entry.slot = -1
+    this.group.settle(this, entry, verdict)
     if (this.unsettled.length === 0 && this.stopping !== undefined) this.end()
   }
 }
