@@ -11,6 +11,8 @@ export interface FaultOptions {
   readonly consumers: readonly [Worker, ...Worker[]]
   readonly server: OwnServer | undefined
   readonly proxy: Proxy | undefined
+  /** A number that grows with what is confirmed and handled. */
+  readonly movement: () => number
   /** Whether it has got to work since it was started last: what is killed before it begins shows little. */
   readonly ready: (worker: Worker) => boolean
   /** Whether a publisher has anything left to publish. */
@@ -24,6 +26,9 @@ export interface Kills {
   consumer: number
   server: number
 }
+
+/** Milliseconds. */
+const longestCalm = 15_000
 
 export class Faults {
   readonly kills: Kills = { publisher: 0, consumer: 0, server: 0 }
@@ -60,7 +65,7 @@ export class Faults {
   async #killConsumers(): Promise<void> {
     const random = new Random(this.#options.seed, 'kill consumers')
     const { consumers, ready } = this.#options
-    while (await this.#after(random.between(500, 4_000))) {
+    while (await this.#calm(random.between(500, 4_000), random.between(0, 1_000))) {
       const victims = random.next() < 0.1 ? consumers : [random.pick(consumers)]
       if (random.next() < 0.9) await this.#until(() => victims.every((victim) => ready(victim)))
       this.#happened('consumer', victims)
@@ -73,7 +78,7 @@ export class Faults {
   async #killPublishers(): Promise<void> {
     const random = new Random(this.#options.seed, 'kill publishers')
     const { publishers, active, ready } = this.#options
-    while (await this.#after(random.between(1_000, 6_000))) {
+    while (await this.#calm(random.between(1_000, 6_000), random.between(0, 1_000))) {
       const victim = random.pick(publishers)
       await this.#until(() => ready(victim) || !active(victim))
       if (!active(victim)) continue
@@ -87,7 +92,7 @@ export class Faults {
   async #killServer(server: OwnServer): Promise<void> {
     const random = new Random(this.#options.seed, 'kill server')
     // The first one soon, so that a short run has one; then time for everybody to come back.
-    for (let most = 3_000; await this.#after(random.between(1_500, most)); most = 12_000) {
+    for (let most = 3_000; await this.#calm(random.between(1_500, most), random.between(0, most)); most = 9_000) {
       this.kills.server++
       this.#options.happened(`kill server ${server.pid}`)
       await server.kill9()
@@ -99,7 +104,7 @@ export class Faults {
 
   async #disturb(proxy: Proxy): Promise<void> {
     const random = new Random(this.#options.seed, 'disturb')
-    while (await this.#after(random.between(300, 5_000))) {
+    while (await this.#calm(random.between(300, 5_000), random.between(0, 500))) {
       const what = random.pick(['cut all', 'cut some', 'delay', 'stall'])
       this.#options.happened(what)
       if (what === 'cut all') proxy.cut()
@@ -115,6 +120,19 @@ export class Faults {
   #happened(kind: 'publisher' | 'consumer', victims: readonly Worker[]): void {
     this.kills[kind] += victims.length
     for (const { name } of victims) this.#options.happened(`kill ${name}`)
+  }
+
+  /**
+   * The time between two faults: so long, and until so much has moved, so that on a slow machine too there is something
+   * to disturb. What does not move at all is disturbed nevertheless. False when the load is over.
+   */
+  async #calm(milliseconds: number, moves: number): Promise<boolean> {
+    const { movement } = this.#options
+    const enough = movement() + moves
+    const deadline = performance.now() + longestCalm
+    await this.#after(milliseconds)
+    await this.#until(() => movement() >= enough || performance.now() > deadline)
+    return !this.#over.signal.aborted
   }
 
   async #until(condition: () => boolean): Promise<void> {

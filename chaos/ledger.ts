@@ -33,6 +33,8 @@ export class Ledger {
   readonly #groups: readonly string[]
   /** Handler runs so far. */
   runs = 0
+  /** Grows with each confirmation and each handler run. */
+  moves = 0
 
   constructor(file: string, groups: readonly string[]) {
     this.#groups = groups
@@ -63,11 +65,13 @@ export class Ledger {
   }
 
   confirmed(messages: readonly Numbered[]): void {
+    this.moves += messages.length
     this.#together(messages, ({ key, n }) => this.#confirm.run(key, n))
   }
 
   handled(handlings: readonly Handling[], process: number): void {
     this.runs += handlings.length
+    this.moves += handlings.length
     this.#together(handlings, ({ group, key, n, began, ended }) =>
       this.#handle.run(group, key, n, began, ended, process),
     )

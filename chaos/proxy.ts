@@ -13,6 +13,8 @@ export class Proxy {
   cuts = 0
   /** Milliseconds by which each piece is late. Order within a connection is kept. */
   delay = 0
+  /** Port of this machine that it stands before; nothing need listen there yet. */
+  target = 0
   readonly #server: Server
   readonly #pairs = new Set<Pair>()
   #stalled: PromiseWithResolvers<void> | undefined
@@ -22,8 +24,7 @@ export class Proxy {
     this.port = port
   }
 
-  /** In front of what listens, or will listen, on the port of this machine. */
-  static async before(port: number): Promise<Proxy> {
+  static async open(): Promise<Proxy> {
     const server = createServer({ noDelay: true })
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
@@ -31,7 +32,7 @@ export class Proxy {
     })
     const address = server.address()
     const proxy = new Proxy(server, typeof address === 'object' ? (address?.port ?? 0) : 0)
-    server.on('connection', (client) => proxy.#take(client, port))
+    server.on('connection', (client) => proxy.#take(client))
     return proxy
   }
 
@@ -66,8 +67,8 @@ export class Proxy {
     await new Promise((resolve) => this.#server.close(resolve))
   }
 
-  #take(client: Socket, port: number): void {
-    const server = connect({ host: '127.0.0.1', port, noDelay: true })
+  #take(client: Socket): void {
+    const server = connect({ host: '127.0.0.1', port: this.target, noDelay: true })
     const pair = { client, server }
     this.#pairs.add(pair)
     void this.#pass(pair, client, server)

@@ -77,8 +77,10 @@ class Run {
   async run(): Promise<ChaosResult> {
     const { broker, say, patience } = this.#options
     if (broker.server !== undefined) {
-      this.#server = await startServer(broker.server, { dataDir: join(this.#folder, 'server'), durable: true })
-      this.#proxy = await Proxy.before(Number(new URL(this.#server.url).port))
+      this.#proxy = await Proxy.open()
+      const dataDir = join(this.#folder, 'server')
+      this.#server = await startServer(broker.server, { dataDir, durable: true, advertised: this.#proxy.port })
+      this.#proxy.target = Number(new URL(this.#server.url).port)
     }
     const place = this.#place()
     const capabilities = await capabilitiesOf(place)
@@ -94,6 +96,7 @@ class Run {
       consumers,
       server: this.#server,
       proxy: this.#proxy,
+      movement: () => this.#ledger.moves,
       ready: ({ name }) => this.#ready.has(name),
       active: ({ name }) => !this.#done.has(name),
       happened: (what) => this.#happened(what),
@@ -103,7 +106,7 @@ class Run {
     // A run that nothing was killed in shows nothing.
     await settled({
       isOver: () => publishers.every(({ name }) => this.#done.has(name)) && faults.complete,
-      movement: () => this.#ledger.runs,
+      movement: () => this.#ledger.moves,
       patience: Math.max(patience, 60_000),
       broken: disturbed,
     })
@@ -114,7 +117,7 @@ class Run {
     for (const publisher of publishers) if (!this.#done.has(publisher.name)) publisher.start()
     await settled({
       isOver: () => publishers.every(({ name }) => this.#done.has(name)) && this.#ledger.open() === 0,
-      movement: () => this.#ledger.runs,
+      movement: () => this.#ledger.moves,
       patience,
       quiet: 1_000,
     })

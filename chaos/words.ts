@@ -61,6 +61,7 @@ export function say(word: Word): Promise<void> {
 
 /** Waits for the job. A process whose run is gone ends by itself. */
 export function job<T extends Job>(): Promise<T> {
+  if (!process.connected) process.exit(0)
   process.on('disconnect', () => process.exit(0))
   return new Promise((resolve) => process.once('message', (given) => resolve(given as T)))
 }

@@ -26,14 +26,14 @@ export const kafka: ServerKind = {
   },
 
   async prepare(place) {
-    const { folder, ports, durable, programs } = place
+    const { folder, ports, durable, programs, advertised = ports['main'] } = place
     const listener = (name: string, role: string): string => `${name}://127.0.0.1:${ports[role]}`
     const settings = {
       'process.roles': 'broker,controller',
       'node.id': 1,
       'controller.quorum.voters': `1@127.0.0.1:${ports['controller']}`,
       listeners: `${listener('PLAINTEXT', 'main')},${listener('CONTROLLER', 'controller')}`,
-      'advertised.listeners': listener('PLAINTEXT', 'main'),
+      'advertised.listeners': `PLAINTEXT://127.0.0.1:${advertised}`,
       'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
       'controller.listener.names': 'CONTROLLER',
       'inter.broker.listener.name': 'PLAINTEXT',

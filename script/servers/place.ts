@@ -13,6 +13,7 @@ export interface PlaceOptions {
   readonly folder: string
   readonly programs: Programs
   readonly durable: boolean
+  readonly advertised?: number
   /** Kept where they are still free, so that a URL lives on; others are drawn. */
   readonly wanted?: Ports
 }
@@ -26,7 +27,8 @@ export async function placeOf(kind: ServerKind, options: PlaceOptions): Promise<
   const folder = resolve(options.folder)
   const ports = await portsOf(kind, options.wanted ?? {})
   const secret = await secretOf(folder)
-  return { folder, ports, secret, durable: options.durable, programs: options.programs }
+  const { durable, programs, advertised } = options
+  return { folder, ports, secret, durable, programs, ...(advertised === undefined ? {} : { advertised }) }
 }
 
 export async function portsOf(kind: ServerKind, wanted: Ports): Promise<Ports> {

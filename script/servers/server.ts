@@ -27,6 +27,8 @@ export interface Place {
   readonly secret: string
   /** Confirmed means on the disk, not only in the system's memory. Slower; a killed process loses nothing either way. */
   readonly durable: boolean
+  /** Port that it names to its clients instead of its own, where it names one. Default: its own. */
+  readonly advertised?: number
   readonly programs: Programs
 }
 

@@ -18,6 +18,8 @@ export interface StartOptions {
   readonly port?: number
   /** Confirmed means on the disk (Redis: `appendfsync always`, NATS: `sync_interval always`, Kafka: flush each batch). Default false. */
   readonly durable?: boolean
+  /** Port of a proxy in front of it, which Kafka then names to its clients. Default: none. */
+  readonly advertised?: number
 }
 
 /** A server that ends with this process at the latest; on Linux also if this process is killed. */
@@ -45,13 +47,14 @@ export async function startServer(name: ServerName, options: StartOptions): Prom
 }
 
 export async function startServerOf(kind: ServerKind, options: StartOptions): Promise<OwnServer> {
-  const { dataDir, port, durable = false } = options
+  const { dataDir, port, durable = false, advertised } = options
   const programs = await programsOf(kind, cacheFolder(), () => undefined)
   const draw = (): Promise<Place> =>
     placeOf(kind, {
       folder: resolve(dataDir),
       programs,
       durable,
+      ...(advertised === undefined ? {} : { advertised }),
       ...(port === undefined ? {} : { wanted: { main: port } }),
     })
 
