@@ -37,6 +37,7 @@ export type {
   Contract,
   ContractLike,
   ContractOptions,
+  CreateMetadata,
   CreateOptions,
   DataIn,
   DataOut,

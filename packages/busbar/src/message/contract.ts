@@ -3,14 +3,14 @@
  * at publish and at consume.
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import type { CreateOptions } from './create-options.ts'
+import type { CreateMetadata, CreateOptions } from './create-options.ts'
 import { define } from './definition.ts'
 import type { Definition } from './definition.ts'
 import { definitionOfClass, definitionOfInstance, DomainEvent } from './domain-event.ts'
 import type { DomainEventClass } from './domain-event.ts'
 import { createEnvelope, Envelope } from './envelope.ts'
 import { ConfigurationError } from './errors.ts'
-import type { Message, MessageKind, Metadata, Priority } from './message.ts'
+import type { Message, MessageKind, Priority } from './message.ts'
 import { typed } from './schema.ts'
 import type { Schema } from './schema.ts'
 import type { JsonSchema } from './schemas/json-schema.ts'
@@ -32,7 +32,7 @@ export interface Contract<Kind extends MessageKind, Type extends string, In, Out
   readonly topic: string | undefined
   readonly priority: Priority | undefined
   /** A new message, with a new id. The data is not checked and not copied here: `publish` does both. */
-  create(data: In, metadata?: Partial<Metadata>, options?: CreateOptions): TypedMessage<Kind, Type, In>
+  create(data: In, metadata?: CreateMetadata, options?: CreateOptions): TypedMessage<Kind, Type, In>
   /** Whether a message that a handler was given is one of this contract. */
   is(message: Message): message is TypedMessage<Kind, Type, Out>
 }
@@ -59,7 +59,7 @@ export interface QueryContract<
   AnswerOut = AnswerIn,
 > extends Contract<'query', Type, In, Out> {
   readonly answer: Schema<AnswerIn, AnswerOut>
-  create(data: In, metadata?: Partial<Metadata>, options?: CreateOptions): QueryMessage<Type, In, AnswerOut>
+  create(data: In, metadata?: CreateMetadata, options?: CreateOptions): QueryMessage<Type, In, AnswerOut>
 }
 
 export interface ContractOptions<In> {

@@ -79,6 +79,10 @@ test('what does not fit the schema does not compile', () => {
   Counted.create({})
   // @ts-expect-error metadata are texts
   Counted.create({ n: 1 }, { userId: 7 })
+  // @ts-expect-error a key is no header: it goes into the argument after the metadata
+  Counted.create({ n: 1 }, { key: 'k' })
+  // @ts-expect-error nor is a subject, also beside real headers
+  Counted.create({ n: 1 }, { userId: 'u', subject: 's' })
   // @ts-expect-error not a schema
   expectTypeOf(() => event('X', {})).toBeFunction()
   expectTypeOf<Partial<Metadata>>().toExtend<Parameters<typeof Counted.create>[1]>()

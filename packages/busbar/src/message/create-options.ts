@@ -1,4 +1,4 @@
-import type { Priority } from './message.ts'
+import type { Metadata, Priority } from './message.ts'
 
 /** What may be said of a new message beside its data and metadata. */
 export interface CreateOptions {
@@ -17,3 +17,9 @@ export interface CreateOptions {
   /** Default: the source of the bus that publishes it. */
   readonly source?: string
 }
+
+/**
+ * Headers of a new message. What has a place of its own in the envelope is not among them: `create(data, { key })` would
+ * make a header that nobody looks at, so it does not compile; `create(data, {}, { key })` is meant.
+ */
+export type CreateMetadata = Partial<Metadata> & { readonly [Name in keyof CreateOptions]?: never }

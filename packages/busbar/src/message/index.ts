@@ -15,7 +15,7 @@ export type {
   TypedMessage,
 } from './contract.ts'
 export { ContractRegistry, matchesPattern } from './contracts.ts'
-export type { CreateOptions } from './create-options.ts'
+export type { CreateMetadata, CreateOptions } from './create-options.ts'
 export type { Definition } from './definition.ts'
 export { DomainEvent } from './domain-event.ts'
 export type { DomainEventClass, DomainEventStatics } from './domain-event.ts'
