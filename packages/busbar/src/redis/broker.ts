@@ -11,7 +11,7 @@ import {
 } from '../broker/index.ts'
 import { ConfigurationError, MessageTooLargeError } from '../message/errors.ts'
 import { BroadcastMember } from './broadcast.ts'
-import { Connections, run } from './connection.ts'
+import { Connections, loadClient, run } from './connection.ts'
 import type { RedisContext } from './context.ts'
 import { RedisDeadLetters } from './dead-letters.ts'
 import { Delayed } from './delayed.ts'
@@ -166,7 +166,7 @@ export class RedisStreamsBroker implements Broker {
     const { settings, connections } = this
     const redis = await connections.connect('main')
     await assertVersion(redis, connections.where)
-    const publishing = await connections.connect('publisher', true)
+    const publishing = await connections.connect('publisher')
     const watcher = new Watcher(connections, redis)
     await watcher.start()
     const keys = new Keys(settings.prefix)
@@ -174,7 +174,7 @@ export class RedisStreamsBroker implements Broker {
     const topics = new Topics(redis, keys, settings.partitions)
     const context: RedisContext = { redis, keys, topics, watcher, logger, lease, now: () => settings.now() }
     const delayed = new Delayed(context)
-    const publisher = new Publisher(context, publishing, delayed)
+    const publisher = new Publisher(context, publishing, (await loadClient()).Command, delayed)
     const retention = new Retention(context, settings.maxAge)
     retention.start()
     this.running = { context, publisher, delayed, retention }

@@ -31,13 +31,13 @@ export class Connections {
   }
 
   /**
-   * A connection that answers. Waits for a server that is away. When it breaks, commands without an answer fail, because what
-   * they may have done has to be looked at; with `resend` they are sent again, in order.
+   * A connection that answers. Waits for a server that is away. When it breaks, commands without an answer fail with
+   * `ConnectionCutError`, because what they may have done has to be looked at.
    *
    * @throws BrokerError where the server refuses for a reason that will not go away by itself.
    */
-  async connect(name: string, resend = false): Promise<Redis> {
-    const Client = await loadClient()
+  async connect(name: string): Promise<Redis> {
+    const { Redis: Client } = await loadClient()
     const options = {
       ...addressOf(this.options),
       // Replies of streams as lists, whatever the server speaks.
@@ -48,13 +48,13 @@ export class Connections {
       // A command waits for the server instead of failing after some tries.
       maxRetriesPerRequest: null,
       enableAutoPipelining: false,
-      autoResendUnfulfilledCommands: resend,
+      autoResendUnfulfilledCommands: false,
       scripts,
       retryStrategy: (tries: number) =>
         this.ending ? null : Math.min(LONGEST, 25 * 2 ** Math.min(tries, 7)) * jitter(),
     } satisfies RedisOptions
     const redis: Redis = new Client(options)
-    if (!resend) failWhenCut(redis)
+    failWhenCut(redis)
     this.open.add(redis)
     const refused = Promise.withResolvers<never>()
     refused.promise.catch(() => {})
@@ -100,9 +100,14 @@ export class Connections {
   }
 }
 
+/** The connection broke before the answer came: nobody knows whether the command was carried out. */
+export class ConnectionCutError extends BrokerError {
+  override readonly name: string = 'ConnectionCutError'
+}
+
 /**
- * The client forgets commands that were sent and not answered when a connection breaks, and their promises with them (unless
- * it sends them again): here they fail. Those that were not sent yet go on waiting.
+ * The client forgets commands that were sent and not answered when a connection breaks, and their promises with them (what it can
+ * send again by itself it forgets when the next try breaks, too): here they fail. Those that were not sent yet go on waiting.
  */
 function failWhenCut(redis: Redis): void {
   const sent = new Set<Parameters<Redis['sendCommand']>[0]>()
@@ -116,7 +121,7 @@ function failWhenCut(redis: Redis): void {
     return send(command, stream)
   }
   redis.on('close', () => {
-    const error = new Error('the connection to Redis broke before the answer came')
+    const error = new ConnectionCutError('the connection to Redis broke before the answer came')
     for (const command of sent) command.reject(error)
     sent.clear()
   })
@@ -124,9 +129,10 @@ function failWhenCut(redis: Redis): void {
 
 const jitter = (): number => 0.5 + Math.random() / 2
 
-async function loadClient(): Promise<typeof Redis> {
+/** The package of the client, loaded when it is needed. @throws ConfigurationError where it is missing */
+export async function loadClient(): Promise<Pick<typeof import('ioredis'), 'Redis' | 'Command'>> {
   try {
-    return (await import('ioredis')).Redis
+    return await import('ioredis')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error
     throw new ConfigurationError('the Redis brokers need the package ioredis: run npm install ioredis@6', {

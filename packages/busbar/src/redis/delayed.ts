@@ -27,6 +27,11 @@ export class Delayed {
     this.context = context
   }
 
+  /** Whether it looks after the topic. */
+  watches(topic: string): boolean {
+    return this.watched.has(topic)
+  }
+
   /** Looks after the topic from now on. */
   async watch(topic: Topic): Promise<void> {
     if (this.watched.has(topic.name) || this.stopped) return

@@ -1,23 +1,30 @@
 import type { Redis } from 'ioredis'
 import { type Outgoing, PublishError } from '../broker/index.ts'
-import { run } from './connection.ts'
+import { uuidv7 } from '../message/uuid.ts'
+import { Appender } from './appender.ts'
 import type { RedisContext } from './context.ts'
 import type { Delayed } from './delayed.ts'
+import type { CommandClass } from './frame.ts'
 import { putAside } from './letters.ts'
 import type { Topic } from './topology.ts'
-import { toFields } from './wire.ts'
 
-/** Writes batches: one pipeline, one round trip. Over a connection of its own, which sends again in order when it breaks. */
+type Failed = { readonly index: number; readonly id: string; readonly error: Error }
+
+/** Writes batches, over a connection of its own: what is published does not wait behind what is consumed. */
 export class Publisher {
   private readonly context: RedisContext
   private readonly redis: Redis
+  private readonly command: CommandClass
   private readonly delayed: Delayed
+  private readonly id = uuidv7()
+  private readonly appenders = new Map<Topic, Appender>()
   /** Calls that wait for a topic to be made: later ones go behind them. */
   private preparing: Promise<unknown> | undefined
 
-  constructor(context: RedisContext, redis: Redis, delayed: Delayed) {
+  constructor(context: RedisContext, redis: Redis, command: CommandClass, delayed: Delayed) {
     this.context = context
     this.redis = redis
+    this.command = command
     this.delayed = delayed
   }
 
@@ -26,61 +33,77 @@ export class Publisher {
     if (batch.length === 0) return
     while (this.preparing !== undefined) await this.preparing.catch(() => {})
     const { topics } = this.context
-    const missing = new Set(batch.map((one) => one.topic).filter((topic) => topics.known(topic) === undefined))
-    if (missing.size > 0) {
-      const preparing = Promise.all([...missing].map((topic) => topics.ensure(topic)))
-      this.preparing = preparing
+    if (batch.some((one) => topics.known(one.topic) === undefined || this.mustWatch(one))) {
+      this.preparing = this.prepare(batch)
       try {
-        await preparing
+        await this.preparing
       } finally {
         this.preparing = undefined
       }
     }
-    return this.send(batch)
+    const failed: Failed[] = []
+    await Promise.all([...this.append(batch, failed), ...this.address(batch, failed)])
+    if (failed.length > 0) {
+      throw new PublishError(
+        failed.toSorted((a, b) => a.index - b.index),
+        batch.length,
+      )
+    }
   }
 
-  private async send(batch: readonly Outgoing[]): Promise<void> {
-    const { keys, topics, watcher } = this.context
-    const pipeline = this.redis.pipeline()
-    const now = this.context.now()
-    const failed: { index: number; id: string; error: Error }[] = []
-    const fail = (index: number, error: unknown): void => {
-      failed.push({ index, id: batch[index]?.message.id ?? '', error: error as Error })
+  private mustWatch({ topic, deliverAt }: Outgoing): boolean {
+    return deliverAt !== undefined && !this.delayed.watches(topic)
+  }
+
+  private async prepare(batch: readonly Outgoing[]): Promise<void> {
+    for (const name of new Set(batch.map((one) => one.topic))) {
+      const topic = await this.context.topics.ensure(name)
+      if (batch.some((one) => one.topic === name && one.deliverAt !== undefined)) await this.delayed.watch(topic)
     }
-    const others: Promise<void>[] = []
-    const piped: { readonly index: number; readonly stream: string }[] = []
-    for (const [index, outgoing] of batch.entries()) {
-      const topic = topics.known(outgoing.topic) as Topic
-      const n = topics.partitionFor(topic, outgoing.message.key)
-      if (outgoing.group !== undefined || (outgoing.deliverAt ?? 0) > now) {
-        others.push(this.sendLater(outgoing, topic, n).catch((error: unknown) => fail(index, error)))
-        continue
+  }
+
+  /** What goes into logs: each topic by itself. */
+  private append(batch: readonly Outgoing[], failed: Failed[]): Promise<void>[] {
+    const byTopic = new Map<string, number[]>()
+    for (const [index, { topic, group }] of batch.entries()) {
+      if (group !== undefined) continue
+      const indices = byTopic.get(topic)
+      if (indices === undefined) byTopic.set(topic, [index])
+      else indices.push(index)
+    }
+    return [...byTopic].map(async ([name, indices]) => {
+      // Encoded at once, not after an await: order is that of the calls.
+      const messages = indices.length === batch.length ? batch : indices.map((index) => batch[index] as Outgoing)
+      const errors = await this.appenderOf(this.context.topics.known(name) as Topic).append(messages)
+      for (const [at, error] of errors) {
+        const index = indices[at] as number
+        failed.push({ index, id: batch[index]?.message.id ?? '', error })
       }
-      const stream = keys.stream(topic.name, n)
-      piped.push({ index, stream })
-      pipeline.xadd(stream, '*', ...toFields(outgoing.message))
-    }
-    const results = piped.length === 0 ? [] : await pipeline.exec()
-    for (const [at, { index }] of piped.entries()) {
-      const error = results?.[at]?.[0]
-      if (results === null || error) fail(index, error ?? new Error('no answer'))
-    }
-    await Promise.all(others)
-    for (const stream of new Set(piped.map((one) => one.stream))) watcher.grew(stream)
-    if (failed.length > 0) throw new PublishError(failed, batch.length)
+    })
   }
 
-  private async sendLater(outgoing: Outgoing, topic: Topic, n: number): Promise<void> {
-    const { message, group, deliverAt } = outgoing
-    const { keys } = this.context
-    if (group !== undefined) {
-      const dueAt = deliverAt ?? this.context.now()
-      const place = `${n}@-`
-      return putAside(this.context, { group, topic: topic.name, partition: n, state: 'due', message, place, dueAt })
+  /** What goes to one group alone. */
+  private address(batch: readonly Outgoing[], failed: Failed[]): Promise<void>[] {
+    return [...batch.entries()].flatMap(([index, outgoing]) => {
+      const { message, group, deliverAt } = outgoing
+      if (group === undefined) return []
+      const { topics, now } = this.context
+      const topic = topics.known(outgoing.topic) as Topic
+      const partition = topics.partitionFor(topic, message.key)
+      const of = { group, topic: topic.name, partition, message, place: `${partition}@-`, dueAt: deliverAt ?? now() }
+      return putAside(this.context, { ...of, state: 'due' }).catch((error: unknown) => {
+        failed.push({ index, id: message.id, error: error as Error })
+      })
+    })
+  }
+
+  private appenderOf(topic: Topic): Appender {
+    let appender = this.appenders.get(topic)
+    if (appender === undefined) {
+      const { redis, command, id: publisher, delayed } = this
+      appender = new Appender(this.context, { redis, command, topic, publisher, delayed })
+      this.appenders.set(topic, appender)
     }
-    const due = deliverAt ?? 0
-    await this.delayed.watch(topic)
-    await run(this.redis, 'busbarDelay', [keys.base(topic.name), due, n, ...toFields(message)])
-    this.delayed.added(topic, due)
+    return appender
   }
 }

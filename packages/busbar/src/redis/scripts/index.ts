@@ -1,5 +1,6 @@
 import * as aside from './aside.ts'
 import * as leases from './leases.ts'
+import { publish } from './publish.ts'
 import { settle } from './settle.ts'
 import { step } from './step.ts'
 import * as topic from './topic.ts'
@@ -27,7 +28,7 @@ export const scripts = {
   busbarRedrive: ofGroup(aside.redrive),
   busbarDiscard: ofGroup(aside.discard),
   busbarTakeRedriven: ofGroup(aside.takeRedriven),
-  busbarDelay: ofTopic(topic.delay),
+  busbarPublish: ofTopic(publish),
   busbarMoveDelayed: ofTopic(topic.moveDelayed),
   busbarTrim: ofTopic(topic.trim),
   busbarMeasure: ofTopic(topic.measure),

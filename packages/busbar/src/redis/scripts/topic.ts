@@ -1,16 +1,5 @@
 /** Scripts over a whole topic: `KEYS[1]` is what all its keys begin with. */
 
-/** Keeps a message out of the log until its time. Arguments: due, n, fields … */
-export const delay = `
-local base = KEYS[1]
-local number = redis.call('INCR', base .. 'entries')
-local key = base .. 'delayed:' .. string.format('%d', number)
-redis.call('HSET', key, '~n', ARGV[2])
-for i = 3, #ARGV, 200 do redis.call('HSET', key, unpack(ARGV, i, math.min(i + 199, #ARGV))) end
-redis.call('ZADD', base .. 'delayed', ARGV[1], string.format('%020d', number))
-redis.call('XADD', base .. 'signal', 'MAXLEN', 64, '*', 'delayed', ARGV[1])
-`
-
 /** Moves delayed messages that are due to the end of the log. Returns the time of the next, or an empty text. Arguments: now, limit. */
 export const moveDelayed = `
 local base = KEYS[1]

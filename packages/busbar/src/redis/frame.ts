@@ -1,0 +1,70 @@
+import { createHash } from 'node:crypto'
+import type { Command, Redis } from 'ioredis'
+import type { Reply } from './connection.ts'
+
+/** The class of the client's commands, loaded with the client. */
+export type CommandClass = typeof Command
+
+/** Names of fields repeat: their part of the wire is made once. */
+const names = new Map<string, string>()
+
+/**
+ * The call of a script with very many text arguments, as it goes over the wire (RESP). The client would look at each argument four
+ * times; that is what publishing a batch would mostly consist of.
+ */
+export class Frame {
+  private readonly pieces: string[] = []
+  private count = 0
+
+  add(text: string): void {
+    this.count++
+    this.pieces.push(`$${Buffer.byteLength(text)}`, text)
+  }
+
+  addName(name: string): void {
+    this.count++
+    let piece = names.get(name)
+    if (piece === undefined) {
+      piece = `$${Buffer.byteLength(name)}\r\n${name}`
+      // What others call their headers has no end.
+      if (names.size < 1_000) names.set(name, piece)
+    }
+    this.pieces.push(piece)
+  }
+
+  /** `*<count>`, then each argument after its length. */
+  after(args: readonly string[]): string {
+    const head = args.flatMap((arg) => [`$${Buffer.byteLength(arg)}`, arg])
+    return [`*${args.length + this.count}`, ...head, this.pieces.join('\r\n'), ''].join('\r\n')
+  }
+}
+
+/** A script that is called by frames. */
+export class FramedScript {
+  private readonly lua: string
+  private readonly keys: number
+  private readonly sha: string
+
+  constructor({ lua, numberOfKeys }: { readonly lua: string; readonly numberOfKeys: number }) {
+    this.lua = lua
+    this.keys = numberOfKeys
+    this.sha = createHash('sha1').update(lua).digest('hex')
+  }
+
+  /** `args`: the keys and what comes before the arguments of the frame. */
+  async run(redis: Redis, Class: CommandClass, args: readonly string[], frame: Frame): Promise<Reply> {
+    const written = frame.after(['EVALSHA', this.sha, String(this.keys), ...args])
+    const send = (): Promise<Reply> => {
+      const command = new Class('evalsha')
+      command.toWritable = () => written
+      return redis.sendCommand(command) as Promise<Reply>
+    }
+    try {
+      return await send()
+    } catch (error) {
+      if (!String(error).includes('NOSCRIPT')) throw error
+    }
+    await redis.script('LOAD', this.lua)
+    return send()
+  }
+}

@@ -1,0 +1,177 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { type Deliver, PublishError, type Verdict } from '../broker/index.ts'
+import { ack, batch, collector, message, Scene, silent, spec, until } from './fixtures/brokers.ts'
+import { startProxy } from './fixtures/proxy.ts'
+import { RedisPubSubBroker } from './index.ts'
+
+let scene: Scene
+
+beforeEach(() => {
+  scene = new Scene(process.env['BUSBAR_REDIS_URL'])
+})
+
+afterEach(() => scene.end())
+
+test('retention never trims what a group has not settled, and trims it then', async () => {
+  const broker = await scene.streams({ retention: { maxAge: 0 } })
+  const gate = Promise.withResolvers<Verdict>()
+  const { seen, deliver } = collector(gate.promise)
+  await broker.subscribe(spec({ prefetch: 3 }), deliver)
+  await broker.publish(batch(20, 'k'))
+  await until(() => seen.length === 3)
+  const depth = async (): Promise<number> => (await broker.metrics()).topics[0]?.depth ?? -1
+  // Other topics are trimmed meanwhile: retention has been here.
+  await broker.publish([{ topic: 'unread', message: message('1') }])
+  await until(async () => (await broker.metrics()).topics.find(({ topic }) => topic === 'unread')?.depth === 0)
+  expect(await depth()).toBe(20)
+  gate.resolve(ack)
+  await until(() => seen.length === 20)
+  await until(async () => (await depth()) === 0)
+})
+
+test('a broadcast misses nothing between two reads, however slow it is', async () => {
+  const broker = await scene.streams()
+  const seen: string[] = []
+  const slow: Deliver = async ({ message: { id } }) => {
+    seen.push(id)
+    await new Promise((resolve) => setImmediate(resolve))
+    return ack
+  }
+  await broker.subscribe(spec({ broadcast: true, prefetch: 1 }), slow)
+  const sent = batch(200, 'k')
+  for (let n = 0; n < 200; n += 20) await broker.publish(sent.slice(n, n + 20))
+  await until(() => seen.length >= 200)
+  expect(seen).toEqual(sent.map((one) => one.message.id))
+})
+
+test('what a plain client adds reaches the handler, and garbage goes to the dead letters while the consumer goes on', async () => {
+  const broker = await scene.streams()
+  const { seen, deliver } = collector()
+  await broker.subscribe(spec(), deliver)
+  const stream = `${scene.prefix}:{t}:0`
+  await scene.admin.xadd(stream, '*', 'hello', 'world')
+  const event = ['specversion', '1.0', 'id', 'x', 'type', 'T', 'source', '/s', 'data', '{"n":1}']
+  await scene.admin.xadd(stream, '*', ...event)
+  await until(() => seen.length === 1)
+  expect(seen[0]?.message).toMatchObject({ id: 'x', type: 'T', body: '{"n":1}' })
+  await until(async () => (await broker.deadLetters.count({ group: 'g' })) === 1)
+  const [letter] = await broker.deadLetters.list({ group: 'g' })
+  expect(letter?.failure).toMatchObject({ reason: 'undecodable', error: { name: 'DecodeError' } })
+  expect(letter?.message.body).toBe('{"hello":"world"}')
+})
+
+test('a verdict of a member whose token is not the latest changes nothing', async () => {
+  const broker = await scene.streams()
+  const gate = Promise.withResolvers<Verdict>()
+  const { seen, deliver } = collector(gate.promise)
+  await broker.subscribe(spec(), deliver)
+  await broker.publish(batch(1, 'k'))
+  await until(() => seen.length === 1)
+  const group = `${scene.prefix}:{t}:g:g`
+  const n = seen[0]?.position.split('@')[0] ?? ''
+  // As if somebody else had taken the partition.
+  await scene.admin.hincrby(group, `t:${n}`, 1)
+  await scene.admin.hset(group, `o:${n}`, 'another')
+  const failure = { reason: 'failed', error: { name: 'E', message: 'x' }, handler: 'h', attempts: 1 } as const
+  gate.resolve({ deadLetter: { ...failure, firstFailedAt: 1, lastFailedAt: 1 } })
+  await until(() => seen[0]?.signal.aborted === true)
+  expect(await broker.deadLetters.count()).toBe(0)
+  const [pending] = await scene.admin.xpending(`${scene.prefix}:{t}:${n}`, 'g')
+  expect(pending).toBe(1)
+})
+
+test('connections that are cut while messages are read and settled lose none and keep their order', async () => {
+  const broker = await scene.streams({ client: { connectionName: scene.prefix } })
+  const { seen, deliver } = collector()
+  await broker.subscribe(spec({ prefetch: 5 }), deliver)
+  let cuts = 0
+  const cut = setInterval(() => void (cuts < 10 && scene.cut(scene.prefix).then((count) => (cuts += count))), 20)
+  const sent = batch(400, 'k')
+  for (let n = 0; n < 400; n += 20) await broker.publish(sent.slice(n, n + 20))
+  await until(() => cuts >= 10)
+  clearInterval(cut)
+  // After all of it.
+  const last = message('last', 'k')
+  await broker.publish([{ topic: 't', message: last }])
+  await until(() => seen.some((one) => one.message.id === last.id))
+  const firsts = [...new Set(seen.map((one) => one.message.id))]
+  expect(firsts).toEqual([...sent.map((one) => one.message.id), last.id])
+  await until(async () => (await broker.metrics()).groups[0]?.lag === 0)
+})
+
+describe('a publish whose answer was lost with its connection', () => {
+  test('is sent again, is confirmed, and is there once, in the order of the calls', async () => {
+    const proxy = await startProxy(scene.url)
+    scene.atEnd(() => proxy.close())
+    const broker = await scene.streams({ url: proxy.url, partitions: 1 })
+    await broker.publish([{ topic: 't', message: message('first', 'k') }])
+    const sent = batch(60, 'k')
+    proxy.loseAnswersTo('EVALSHA', 3)
+    await Promise.all([0, 20, 40].map((from) => broker.publish(sent.slice(from, from + 20))))
+    expect(proxy.lost).toBe(3)
+    const stored = await scene.admin.xrange(`${scene.prefix}:{t}:0`, '-', '+')
+    const bodies = stored.map(([, fields]) => fields.at(-1))
+    expect(bodies).toEqual(['first', ...sent.map((one) => one.message.body)])
+  })
+
+  test('with bytes and delays among it is there once, too', async () => {
+    const proxy = await startProxy(scene.url)
+    scene.atEnd(() => proxy.close())
+    const broker = await scene.streams({ url: proxy.url, partitions: 1 })
+    await broker.publish([{ topic: 't', message: message('first') }])
+    const deliverAt = Date.now() + 60_000
+    await broker.publish([{ topic: 't', message: message('delayed first'), deliverAt }])
+    proxy.loseAnswersTo('later', 1)
+    await broker.publish([
+      { topic: 't', message: message(Uint8Array.of(0, 255)) },
+      { topic: 't', message: message('later'), deliverAt },
+    ])
+    expect(proxy.lost).toBe(1)
+    expect(await scene.admin.xlen(`${scene.prefix}:{t}:0`)).toBe(2)
+    expect(await scene.admin.zcard(`${scene.prefix}:{t}:delayed`)).toBe(2)
+  })
+
+  test('tells again which of its messages could not be stored', async () => {
+    const proxy = await startProxy(scene.url)
+    scene.atEnd(() => proxy.close())
+    const broker = await scene.streams({ url: proxy.url, partitions: 2 })
+    await broker.publish([{ topic: 't', message: message('first') }])
+    // A partition that is no stream takes nothing.
+    await scene.admin.del(`${scene.prefix}:{t}:1`)
+    await scene.admin.set(`${scene.prefix}:{t}:1`, 'no stream')
+    proxy.loseAnswersTo('EVALSHA', 1)
+    const sent = batch(4)
+    const failure = await broker.publish(sent).catch((error: unknown) => error as PublishError)
+    expect(proxy.lost).toBe(1)
+    expect(failure).toBeInstanceOf(PublishError)
+    const ids = new Set((failure as PublishError).failed.map((one) => one.id))
+    expect((failure as PublishError).message).toMatch(/2 of 4 .*WRONGTYPE/)
+    const stored = await scene.admin.xrange(`${scene.prefix}:{t}:0`, '-', '+')
+    const bodies = new Set(stored.map(([, fields]) => fields.at(-1)))
+    for (const { message: one } of sent) expect(bodies.has(String(one.body))).toBe(!ids.has(one.id))
+  })
+
+  test('survives scripts that the server has forgotten', async () => {
+    const broker = await scene.streams()
+    await broker.publish(batch(2))
+    await scene.admin.script('FLUSH')
+    await broker.publish(batch(2))
+    expect((await broker.metrics()).topics[0]?.depth).toBe(4)
+  })
+})
+
+test('Pub/Sub subscribes again when its connection was cut, and counts what nobody hears', async () => {
+  const { url, prefix } = scene
+  const broker = new RedisPubSubBroker({ url, prefix, client: { connectionName: prefix }, logger: silent })
+  scene.atEnd(() => broker.stop())
+  await broker.start()
+  await broker.publish([{ topic: 't', message: message('0') }])
+  expect(broker.unheard).toBe(1)
+  const { seen, deliver } = collector()
+  await broker.subscribe(spec({ broadcast: true }), deliver)
+  await scene.cut(prefix)
+  await until(async () => {
+    await broker.publish([{ topic: 't', message: message('1') }]).catch(() => {})
+    return seen.length > 0
+  })
+})
