@@ -1,53 +1,66 @@
-/** First in, first out, with constant cost: an array and how far it has been read. */
+/** Capacity of the first ring: most lines are short. */
+const SMALLEST = 4
+/** Capacity that is kept when it is empty; what a backlog needed beyond it is let go. */
+const KEPT = 1_024
+
+/** First in, first out, with constant cost: a ring that doubles when it is full. */
 export class Fifo<T> {
-  private list: (T | undefined)[] = []
+  length = 0
+  /** Its length is a power of two, so that places in it are found with a mask. */
+  private ring: (T | undefined)[] = []
   private head = 0
 
-  get length(): number {
-    return this.list.length - this.head
-  }
-
   push(item: T): void {
-    this.list.push(item)
+    if (this.length === this.ring.length) this.grow()
+    this.ring[(this.head + this.length++) & (this.ring.length - 1)] = item
   }
 
   peek(): T | undefined {
-    return this.list[this.head]
+    return this.length === 0 ? undefined : this.ring[this.head]
   }
 
   shift(): T | undefined {
-    if (this.head === this.list.length) return undefined
-    const item = this.list[this.head]
-    this.list[this.head++] = undefined
-    if (this.head === this.list.length) {
-      // A backlog's array is let go; a small one is used again.
-      if (this.head > 1024) this.list = []
-      else this.list.length = 0
-      this.head = 0
-    } else if (this.head > 1024 && this.head * 2 > this.list.length) {
-      this.list = this.list.slice(this.head)
-      this.head = 0
-    }
+    if (this.length === 0) return undefined
+    const { ring, head } = this
+    const item = ring[head]
+    ring[head] = undefined
+    this.head = (head + 1) & (ring.length - 1)
+    if (--this.length === 0 && ring.length > KEPT) this.clear()
     return item
   }
 
   /** Puts items before all others, in their order. */
   prepend(items: readonly T[]): void {
     if (items.length === 0) return
-    this.list = [...items, ...this.list.slice(this.head)]
-    this.head = 0
+    const all = [...items, ...this.drain()]
+    for (const item of all) this.push(item)
   }
 
   /** All items, first to last. */
   items(): readonly T[] {
-    return this.list.slice(this.head) as T[]
+    const { ring, head, length } = this
+    return [...ring.slice(head), ...ring.slice(0, head)].slice(0, length) as T[]
   }
 
   /** All items, first to last, and none left. */
   drain(): T[] {
-    const items = this.list.slice(this.head) as T[]
-    this.list = []
-    this.head = 0
+    const items = this.items() as T[]
+    this.clear()
     return items
+  }
+
+  private clear(): void {
+    this.ring = []
+    this.head = 0
+    this.length = 0
+  }
+
+  /** In place of an array that grows as it is pushed to and shrinks to nothing when it is emptied, which costs a new one each time. */
+  private grow(): void {
+    const ring: (T | undefined)[] = [...this.items()]
+    const capacity = Math.max(SMALLEST, ring.length * 2)
+    while (ring.length < capacity) ring.push(undefined)
+    this.ring = ring
+    this.head = 0
   }
 }
