@@ -11,6 +11,7 @@ import {
 import { ConfigurationError } from '../message/errors.ts'
 import { Asides } from './asides.ts'
 import { BroadcastMember } from './broadcast.ts'
+import { Confirmations } from './confirmations.ts'
 import { connect } from './connection.ts'
 import type { NatsContext } from './context.ts'
 import { NatsDeadLetters } from './dead-letters.ts'
@@ -161,6 +162,7 @@ export class NatsBroker implements Broker {
         ...connection,
         names,
         topology,
+        confirmations: new Confirmations(connection.nc, connection.inbox(), settings),
         logger,
         lease: settings.lease,
         onReconnect: new Set(),
@@ -188,8 +190,14 @@ export class NatsBroker implements Broker {
   private async close(options: { readonly deadline?: number }): Promise<void> {
     await this.started?.catch(() => {})
     await Promise.all([...this.members].map((member) => member.stop(options)))
-    await this.running?.publisher.idle()
-    await this.running?.context.nc.close()
+    const { publisher, context } = this.running ?? {}
+    // Where the server is away nobody waits for longer than for one answer.
+    const giveUp = (): void => context?.confirmations.close()
+    const timer = setTimeout(giveUp, options.deadline ?? this.settings.requestTimeout)
+    await publisher?.idle()
+    clearTimeout(timer)
+    giveUp()
+    await context?.nc.close()
   }
 
   private assertRunning(): Running {
@@ -204,9 +212,17 @@ export class NatsBroker implements Broker {
 }
 
 /** Until the connection is closed. */
-async function watch({ nc, onReconnect, logger }: NatsContext): Promise<void> {
-  for await (const { type } of nc.status()) {
-    if (type === 'disconnect') logger.warn({ server: nc.getServer() }, 'the NATS server is away: reconnecting')
-    if (type === 'reconnect') for (const restart of onReconnect) restart()
+async function watch({ nc, onReconnect, confirmations, logger }: NatsContext): Promise<void> {
+  for await (const status of nc.status()) {
+    if (status.type === 'disconnect') {
+      confirmations.disconnected()
+      logger.warn({ server: nc.getServer() }, 'the NATS server is away: reconnecting')
+    } else if (status.type === 'reconnect') {
+      confirmations.reconnected()
+      for (const restart of onReconnect) restart()
+    } else if (status.type === 'error') {
+      confirmations.refused(status.error)
+      logger.error({ server: nc.getServer(), err: String(status.error) }, 'the NATS server refuses something')
+    }
   }
 }

@@ -22,6 +22,8 @@ export interface Connection {
   readonly version: string
   /** The server schedules messages (2.12 and later). */
   readonly schedules: boolean
+  /** A subject of its own for answers. */
+  readonly inbox: () => string
   readonly headers: () => MsgHdrs
   readonly nanos: (milliseconds: number) => number
 }
@@ -56,8 +58,9 @@ export async function connect(settings: Settings, logger: BrokerLogger): Promise
     const options = { timeout: settings.requestTimeout }
     const js = jetstream.jetstream(nc, options)
     const jsm = await jetstream.jetstreamManager(nc, options)
-    const { headers, nanos } = transport
-    return { nc, js, jsm, version, schedules: atLeast(version, 2, 12), headers, nanos }
+    const { headers, nanos, createInbox } = transport
+    const inbox = (): string => createInbox(settings.client.inboxPrefix)
+    return { nc, js, jsm, version, schedules: atLeast(version, 2, 12), inbox, headers, nanos }
   } catch (error) {
     await nc.close()
     throw error instanceof ConfigurationError ? error : silentJetStream(error)
@@ -84,6 +87,8 @@ async function dial(transport: Transport, settings: Settings, logger: BrokerLogg
     maxReconnectAttempts: -1,
     reconnectTimeWait: 250,
     reconnectJitter: 250,
+    // Without: two stack traces for every request, most of what one costs.
+    noAsyncTraces: true,
     // Once connected it goes on trying: a server that has just come back may not know its users yet.
     ignoreAuthErrorAbort: true,
     ...(await authentication(transport, settings)),

@@ -1,3 +1,4 @@
+import type { Confirmations } from './confirmations.ts'
 import type { Connection } from './connection.ts'
 import type { BrokerLogger } from '../broker/logger.ts'
 import type { Names } from './names.ts'
@@ -7,6 +8,7 @@ import type { Topology } from './topology.ts'
 export interface NatsContext extends Connection {
   readonly names: Names
   readonly topology: Topology
+  readonly confirmations: Confirmations
   readonly logger: BrokerLogger
   /** Milliseconds that a member keeps its partitions without a sign of life. */
   readonly lease: number

@@ -21,14 +21,7 @@ export async function measure(
 ): Promise<BrokerMetrics> {
   const { names, topology } = context
   const topics = await topology.all()
-  const sums = new Map<string, Sum>()
-  await scan(context, { stream: names.state, filter: names.allCursors }, (message) => {
-    const [group = '', , topic = '', partition = ''] = names.tokens(message.subject)
-    const key = `${group}.${topic}`
-    const sum = sums.get(key) ?? { group: fromToken(group), topic: fromToken(topic), cursors: [] }
-    sums.set(key, sum)
-    sum.cursors.push({ partition: Number(partition), state: decode(message.string()) })
-  })
+  const sums = await readCursors(context)
   const [due, letters] = await Promise.all([findDue(context), countLetters(context)])
   const byName = new Map(topics.map((topic) => [topic.name, topic]))
   const groups = await Promise.all(
@@ -81,6 +74,23 @@ async function pendingAfter({ jsm, nanos }: NatsContext, stream: string, filter:
   })
   await jsm.consumers.delete(stream, info.name).catch(() => {})
   return info.num_pending
+}
+
+/** One by one: of what is replaced while it is read, a scan would miss both the old and the new. */
+async function readCursors({ jsm, names }: NatsContext): Promise<Map<string, Sum>> {
+  const { state } = await jsm.streams.info(names.state, { subjects_filter: names.allCursors })
+  const sums = new Map<string, Sum>()
+  const read = async (subject: string): Promise<void> => {
+    const stored = await jsm.streams.getMessage(names.state, { last_by_subj: subject })
+    if (stored === null) return
+    const [group = '', , topic = '', partition = ''] = names.tokens(subject)
+    const place = placeOf(fromToken(group), fromToken(topic))
+    const sum = sums.get(place) ?? { group: fromToken(group), topic: fromToken(topic), cursors: [] }
+    sums.set(place, sum)
+    sum.cursors.push({ partition: Number(partition), state: decode(stored.string()) })
+  }
+  await Promise.all(Object.keys(state.subjects ?? {}).map(read))
+  return sums
 }
 
 function placeOf(group: string, topic: string): string {

@@ -27,6 +27,8 @@ export interface NatsBrokerOptions {
   readonly connectTimeout?: number
   /** Milliseconds to wait for an answer of the server. Default: 5,000. */
   readonly requestTimeout?: number
+  /** Milliseconds for which a publish is sent again before it fails: within `duplicateWindow`, so that nothing is stored twice. Default: 90,000. */
+  readonly publishTimeout?: number
   /** Milliseconds after which a member that gives no sign of life loses its partitions (at least 100). Default: 15,000. */
   readonly lease?: number
   /** Partitions of a topic that is made by this broker; a topic keeps the number that it was made with. Default: 8. */
@@ -49,6 +51,7 @@ export interface NatsBrokerOptions {
 export function complete(options: NatsBrokerOptions) {
   const { prefix = 'busbar', lease = 15_000, partitions = 8, replicas = 1, maxMessageBytes = 1_000_000 } = options
   const { servers = 'nats://127.0.0.1:4222', client = {}, connectTimeout = 90_000, requestTimeout = 5_000 } = options
+  const { publishTimeout = 90_000 } = options
   const { maxAge = 7 * 24 * 3_600_000, maxBytes = -1, duplicateWindow = 120_000 } = options
   if (!/^[A-Za-z0-9_-]+$/.test(prefix)) {
     throw new ConfigurationError(`option 'prefix' must be letters, digits, '_' and '-', not '${prefix}'`)
@@ -59,7 +62,7 @@ export function complete(options: NatsBrokerOptions) {
   whole('maxBytes', maxBytes, -1)
   milliseconds({ lease }, 100)
   milliseconds({ connectTimeout, maxAge }, 0)
-  milliseconds({ requestTimeout, duplicateWindow }, 100)
+  milliseconds({ requestTimeout, publishTimeout, duplicateWindow }, 100)
   return {
     address: addressOf(servers),
     auth: authOf(options),
@@ -67,6 +70,7 @@ export function complete(options: NatsBrokerOptions) {
     client,
     connectTimeout,
     requestTimeout,
+    publishTimeout: Math.min(publishTimeout, duplicateWindow),
     lease,
     partitions,
     replicas,

@@ -32,6 +32,8 @@ export class OwnedPartition implements PartitionView, LineOwner {
   private waiters: (() => void)[] = []
   private turn: Promise<void> | undefined
   private again = false
+  /** It is being given up: its last word is not to be written over. */
+  private releasing = false
   /** For what has settled, and for what comes due. */
   private flushTimer: NodeJS.Timeout | undefined
   private dueTimer: NodeJS.Timeout | undefined
@@ -121,7 +123,7 @@ export class OwnedPartition implements PartitionView, LineOwner {
 
   /** Asks for a turn. Many calls, one turn. */
   wake(): void {
-    if (this.lost) return
+    if (this.lost || this.releasing) return
     if (this.turn !== undefined) {
       this.again = true
       return
@@ -148,6 +150,7 @@ export class OwnedPartition implements PartitionView, LineOwner {
   async release(): Promise<void> {
     while (this.turn !== undefined) await this.turn
     if (this.lost) return
+    this.releasing = true
     // What is out has begun, and will not end with us.
     for (const delivery of this.open) if (isUnsettled(delivery)) delivery.begun++
     const open = this.openList().map((item) => ({ ...item, started: false }))

@@ -3,8 +3,12 @@ import { MessageTooLargeError } from '../message/errors.ts'
 import type { Asides } from './asides.ts'
 import { HEADER_ROOM } from './connection.ts'
 import type { NatsContext } from './context.ts'
+import { explain } from './errors.ts'
 import type { Topic } from './topology.ts'
 import { toWire } from './wire.ts'
+
+/** Within the duplicate window of a stream the same id is the same message. */
+const MESSAGE_ID = 'Nats-Msg-Id'
 
 /** Publishes batches: all messages of one leave at once, and each is confirmed by the server. */
 export class Publisher {
@@ -35,7 +39,7 @@ export class Publisher {
     const failed = results.flatMap((result, index) =>
       result.status === 'fulfilled'
         ? []
-        : [{ index, id: batch[index]?.message.id ?? '', error: asError(result.reason) }],
+        : [{ index, id: batch[index]?.message.id ?? '', error: explain(result.reason, 'publish') }],
     )
     if (failed.length > 0) throw new PublishError(failed, batch.length)
   }
@@ -47,7 +51,7 @@ export class Publisher {
 
   /** Checks one message and makes what sends it; nothing is sent before all of a batch are checked. */
   private prepare({ topic: name, message, deliverAt, group }: Outgoing, now: number): () => Promise<unknown> {
-    const { js, names, topology, headers, schedules, nc } = this.context
+    const { names, topology, headers, confirmations, nc } = this.context
     const size =
       typeof message.body === 'string' ? Buffer.byteLength(message.body) : (message.body as Uint8Array).byteLength
     if (size > this.limit) throw tooLarge(message, size, this.limit)
@@ -62,16 +66,23 @@ export class Publisher {
     if (total > most) throw tooLarge(message, total, most)
     const subject = names.log(name, partition)
     if (deliverAt === undefined || deliverAt <= now) {
-      return () => js.publish(subject, data, { headers: set, msgID: message.id })
+      set.append(MESSAGE_ID, message.id)
+      return () => confirmations.send(subject, data, set)
     }
-    if (!schedules) {
-      throw new UnsupportedError(
-        `the NATS server ${nc.info?.version ?? ''} cannot delay messages: that needs 2.12 or later; nothing was sent`,
-      )
-    }
-    const specification = new Date(Math.ceil(deliverAt))
-    const schedule = { specification, target: subject }
-    return () => js.publish(names.delayed(name, partition, crypto.randomUUID()), data, { headers: set, schedule })
+    if (!topic.schedules) throw this.cannotDelay(topic)
+    set.append(MESSAGE_ID, `later-${message.id}`)
+    set.append('Nats-Schedule', `@at ${new Date(Math.ceil(deliverAt)).toISOString()}`)
+    set.append('Nats-Schedule-Target', subject)
+    return () => confirmations.send(names.delayed(name, partition, crypto.randomUUID()), data, set)
+  }
+
+  private cannotDelay({ stream }: Topic): UnsupportedError {
+    const { schedules, version } = this.context
+    return new UnsupportedError(
+      schedules
+        ? `stream ${stream} cannot delay messages: it was made without 'allow_msg_schedules'. Nothing was sent`
+        : `the NATS server ${version} cannot delay messages: that needs 2.12 or later. Nothing was sent`,
+    )
   }
 }
 
@@ -85,8 +96,4 @@ function lengthOf(set: Iterable<readonly [string, readonly string[]]>): number {
   let length = 0
   for (const [name, values] of set) for (const value of values) length += name.length + Buffer.byteLength(value) + 4
   return length
-}
-
-function asError(reason: unknown): Error {
-  return reason instanceof Error ? reason : new Error(String(reason))
 }

@@ -12,6 +12,8 @@ export interface Topic {
   readonly stream: string
   /** Fixed when the topic is made. */
   readonly partitions: number
+  /** It takes messages that are to be delivered later. */
+  readonly schedules: boolean
 }
 
 /** One setting of the server that differs from what this broker would have made. */
@@ -110,7 +112,7 @@ export class Topology {
         `stream ${config.name} was not made by Busbar: its metadata has no ${PARTITIONS}. Add it, or use another 'prefix'`,
       )
     }
-    const topic = { name, stream: config.name, partitions }
+    const topic = { name, stream: config.name, partitions, schedules: config.allow_msg_schedules === true }
     this.topics.set(name, topic)
     return topic
   }

@@ -1,0 +1,176 @@
+import type { Msg, MsgHdrs, NatsConnection, Subscription } from '@nats-io/transport-node'
+import { BrokerError } from '../broker/index.ts'
+import { explain } from './errors.ts'
+
+/** The server's word that a message is stored. */
+export interface Confirmed {
+  readonly seq: number
+  /** It was stored before, with the same message id. */
+  readonly duplicate: boolean
+}
+
+interface Pending {
+  readonly subject: string
+  readonly data: string | Uint8Array
+  readonly headers: MsgHdrs
+  readonly resolve: (confirmed: Confirmed) => void
+  readonly reject: (error: Error) => void
+  /** Milliseconds of `performance.now()`. */
+  readonly giveUpAt: number
+  againAt: number
+  /** Why the last try failed. */
+  reason: string
+}
+
+export interface ConfirmationOptions {
+  /** Milliseconds without an answer after which a message is sent again. */
+  readonly requestTimeout: number
+  /** Milliseconds after which its publisher is told that it was not confirmed. */
+  readonly publishTimeout: number
+}
+
+/** Milliseconds between two looks at what is not confirmed. */
+const LOOK = 100
+
+/**
+ * Sends messages to streams and waits for the word of the server that they are stored. What is not confirmed is sent again, after a
+ * reconnect all of it at once and in its order; the server knows by the message id what it has already.
+ *
+ * One subscription takes all answers: a request of the client for each costs several times as much.
+ */
+export class Confirmations {
+  private readonly nc: NatsConnection
+  private readonly options: ConfirmationOptions
+  private readonly inbox: string
+  private readonly answers: Subscription
+  /** In the order of sending. */
+  private readonly pending = new Map<string, Pending>()
+  private next = 0
+  private connected = true
+  private timer: NodeJS.Timeout | undefined
+
+  /** @param inbox A subject of its own, below which the answers come. */
+  constructor(nc: NatsConnection, inbox: string, options: ConfirmationOptions) {
+    this.nc = nc
+    this.options = options
+    this.inbox = `${inbox}.`
+    this.answers = nc.subscribe(`${inbox}.*`, { callback: (error, message) => this.answered(error, message) })
+    void nc.closed().then(() => this.close())
+  }
+
+  /** The headers must name a message id, else what is sent again is stored again. */
+  send(subject: string, data: string | Uint8Array, headers: MsgHdrs): Promise<Confirmed> {
+    return new Promise((resolve, reject) => {
+      const now = performance.now()
+      const { requestTimeout, publishTimeout } = this.options
+      const about = { giveUpAt: now + publishTimeout, againAt: now + requestTimeout, reason: 'no answer' }
+      const one = { subject, data, headers, resolve, reject, ...about }
+      const token = String(this.next++)
+      this.pending.set(token, one)
+      this.timer ??= setInterval(() => this.look(), LOOK)
+      this.transmit(token, one)
+    })
+  }
+
+  disconnected(): void {
+    this.connected = false
+  }
+
+  /** In order, before anything newer: what the server has of it already it tells from the ids. */
+  reconnected(): void {
+    this.connected = true
+    const againAt = performance.now() + this.options.requestTimeout
+    for (const [token, one] of this.pending) {
+      one.againAt = againAt
+      this.transmit(token, one)
+    }
+  }
+
+  /** An error of the connection; nobody answers a message that its sender may not send. */
+  refused(error: Error): void {
+    const { subject } = error as { subject?: string }
+    if (error.name !== 'PermissionViolationError') return
+    for (const [token, one] of this.pending) {
+      if (one.subject === subject) this.fail(token, one, explain(error, 'publish'))
+    }
+  }
+
+  /** What is not confirmed is given up. */
+  close(): void {
+    this.answers.unsubscribe()
+    for (const [token, one] of this.pending) this.fail(token, one, new BrokerError('the NATS broker was stopped'))
+  }
+
+  private transmit(token: string, one: Pending): void {
+    // What is sent while there is no connection may be dropped, or overtake what is sent again.
+    if (!this.connected) return
+    try {
+      this.nc.publish(one.subject, one.data, { reply: this.inbox + token, headers: one.headers })
+    } catch (error) {
+      this.fail(token, one, error as Error)
+    }
+  }
+
+  private answered(error: Error | null, message: Msg): void {
+    if (error !== null) {
+      for (const [token, one] of this.pending) this.fail(token, one, explain(error, 'hear that a message is stored'))
+      return
+    }
+    const token = message.subject.slice(this.inbox.length)
+    const one = this.pending.get(token)
+    if (one === undefined) return
+    const answer = answerOf(message)
+    if ('seq' in answer) {
+      this.settled(token)
+      one.resolve(answer)
+    } else if (answer.passing) {
+      one.reason = answer.error.message
+      one.againAt = performance.now() + 2 * LOOK
+    } else this.fail(token, one, answer.error)
+  }
+
+  private look(): void {
+    const now = performance.now()
+    for (const [token, one] of this.pending) {
+      if (now >= one.giveUpAt) {
+        const { publishTimeout } = this.options
+        const text = `not confirmed by the NATS server within ${publishTimeout} ms ('publishTimeout'): ${one.reason}`
+        this.fail(token, one, new BrokerError(text))
+      } else if (this.connected && now >= one.againAt) {
+        one.againAt = now + this.options.requestTimeout
+        this.transmit(token, one)
+      }
+    }
+  }
+
+  private fail(token: string, one: Pending, error: Error): void {
+    this.settled(token)
+    one.reject(error)
+  }
+
+  private settled(token: string): void {
+    this.pending.delete(token)
+    if (this.pending.size > 0) return
+    clearInterval(this.timer)
+    this.timer = undefined
+  }
+}
+
+type Answer = Confirmed | { readonly error: Error; readonly passing: boolean }
+
+function answerOf(message: Msg): Answer {
+  if (message.data.length === 0 && message.headers?.code === 503) {
+    return { error: new Error('no stream of the NATS server takes it at the moment'), passing: true }
+  }
+  const { seq, duplicate = false, error } = message.json<PubAck>()
+  if (error === undefined) return { seq, duplicate }
+  const refusal = Object.assign(new BrokerError(error.description), { code: error.err_code })
+  // 503: the server starts, or a cluster has no leader.
+  return { error: refusal, passing: error.code === 503 }
+}
+
+interface PubAck {
+  readonly seq: number
+  readonly duplicate?: boolean
+  readonly error?: { readonly code: number; readonly err_code: number; readonly description: string }
+}
