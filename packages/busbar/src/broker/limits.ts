@@ -1,12 +1,6 @@
+import { byteLength } from '../message/body.ts'
 import { MessageTooLargeError } from '../message/errors.ts'
-import { type Body, Snapshot } from '../message/message.ts'
 import type { Outgoing } from './broker.ts'
-
-/** Bytes of an encoded body. A snapshot never leaves its process and has none; its codec has checked it. */
-export function byteLength(body: Body): number {
-  if (typeof body === 'string') return Buffer.byteLength(body)
-  return body instanceof Snapshot ? 0 : body.byteLength
-}
 
 /** Refuses a batch of which one body is over the limit, before anything of it is sent. @throws MessageTooLargeError */
 export function refuseTooLarge(batch: readonly Outgoing[], limit: number, broker: string): void {
