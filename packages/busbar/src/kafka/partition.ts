@@ -167,6 +167,7 @@ export class OwnedPartition implements PartitionView, DeliveryOwner {
     this.settledSince = 0
     for (const one of [...this.open.values(), ...this.openAsides.values()]) {
       one.abort()
+      this.host.window.forget(one)
       if (one.state !== 'out') free++
     }
     this.resolve(this.waiters.splice(0))
@@ -210,8 +211,10 @@ export class OwnedPartition implements PartitionView, DeliveryOwner {
     this.intake.shift(next)
     const delivery = this.read(next)
     this.open.set(record.offset, delivery)
-    if (delivery.suspect) this.stage(delivery)
-    else this.handOut(delivery)
+    if (delivery.suspect) {
+      window.reserve(delivery)
+      this.stage(delivery)
+    } else this.handOut(delivery)
     return true
   }
 
@@ -238,9 +241,14 @@ export class OwnedPartition implements PartitionView, DeliveryOwner {
   private async takeDue(): Promise<void> {
     if (this.reading) return
     const due = this.intake.due().filter(({ entry }) => !this.openAsides.has(entry))
+    const { window } = this.host
     const taken: Aside[] = []
+    let alone = false
     for (const aside of due) {
-      if (!this.host.window.enter(this)) break
+      const suspect = this.intake.inheritedAsides.get(aside.offset)?.suspect === true
+      if (suspect && (alone || !window.mayRunSuspect)) continue
+      if (!window.enter(this)) break
+      alone ||= suspect
       taken.push(aside)
     }
     if (taken.length === 0) return
@@ -263,6 +271,7 @@ export class OwnedPartition implements PartitionView, DeliveryOwner {
           this,
         )
         this.openAsides.set(aside.entry, delivery)
+        if (suspect) host.window.reserve(delivery)
         return this.stage(delivery)
       }
       if (message === undefined && intake.known.get(aside.entry) === aside) intake.known.delete(aside.entry)
@@ -341,7 +350,8 @@ export class OwnedPartition implements PartitionView, DeliveryOwner {
 
   /** Wakes when the next message set aside is due, or a suspect may have become harmless. */
   private planNext(): void {
-    const next = this.intake.backlog.length > 0 || this.suspectOut ? 50 : this.intake.nextDue
+    const suspects = this.intake.backlog.length > 0 || this.intake.inheritedAsides.size > 0 || this.suspectOut
+    const next = suspects ? 50 : this.intake.nextDue
     clearTimeout(this.timer)
     if (next < Infinity) this.timer = setTimeout(() => this.wake(), Math.min(Math.max(1, next), 2 ** 31 - 1))
   }

@@ -63,14 +63,24 @@ export class Window {
     return true
   }
 
+  /** From now on it is the one that runs alone; it is handed out when that is stored. */
+  reserve(suspect: HandedOut): void {
+    suspect.since = performance.now()
+    this.suspects.add(suspect)
+  }
+
+  /** It is not handed out after all. */
+  forget(suspect: HandedOut): void {
+    this.suspects.delete(suspect)
+  }
+
   /** Runs `settle` with what becomes of it, once; at once where the handler answers at once. */
   handOut(delivery: HandedOut, settle: (delivery: HandedOut, verdict: Verdict) => void): void {
     delivery.state = 'out'
     delivery.attempts = delivery.begun
     delivery.since = performance.now()
-    if (delivery.suspect) this.suspects.add(delivery)
     const done = (verdict: Verdict): void => {
-      this.suspects.delete(delivery)
+      if (delivery.suspect) this.suspects.delete(delivery)
       settle(delivery, verdict)
     }
     const verdict = this.deliver(delivery)
