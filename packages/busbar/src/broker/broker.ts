@@ -94,10 +94,15 @@ export interface Redeliver {
   readonly firstFailedAt: number
 }
 
+/** What waits for a verdict. */
+export interface VerdictListener {
+  settled(verdict: Verdict): void
+}
+
 /** The promise of a verdict. It need not be a `Promise`: anything with `then` is one. */
 export interface Later extends PromiseLike<Verdict> {
   /** As `then`, but without a promise of what `settle` makes of it, and called at once when the verdict comes, not in a later microtask. */
-  listen?(settle: (verdict: Verdict) => void): void
+  listen?(listener: VerdictListener): void
 }
 
 /**

@@ -10,6 +10,8 @@ const LANES = ['low', 'normal', 'high', 'critical'] as const satisfies readonly 
 
 const RELEASE: Verdict = { release: true }
 
+const SOON = Promise.resolve()
+
 /**
  * Decides which delivery runs when, in one member of a group:
  *
@@ -36,6 +38,7 @@ export class Lines {
   private held = false
   private closed = false
   private pumping = false
+  private asked: number | undefined
 
   constructor(options: {
     readonly concurrency: number
@@ -110,8 +113,21 @@ export class Lines {
 
   private wait(turn: Turn): Turn {
     this.waiting++
-    turn.since = this.clock.now()
+    turn.since = this.time()
     return turn
+  }
+
+  /** Now. The clock is asked once for all that comes in one go, since that costs more than taking a delivery. */
+  private time(): number {
+    if (this.asked === undefined) {
+      this.asked = this.clock.now()
+      void SOON.then(this.forget)
+    }
+    return this.asked
+  }
+
+  private readonly forget = (): void => {
+    this.asked = undefined
   }
 
   private pump(): void {

@@ -1,4 +1,4 @@
-import type { Delivery, Later, Verdict } from '../broker/index.ts'
+import type { Delivery, Later, Verdict, VerdictListener } from '../broker/index.ts'
 import type { Line } from './keys.ts'
 
 /** Who decides when a turn runs. */
@@ -20,7 +20,7 @@ export class Turn implements Later {
   /** Undefined: not settled yet. */
   verdict: Verdict | undefined
   private readonly host: Host
-  private listener: ((verdict: Verdict) => void) | undefined
+  private listener: VerdictListener | undefined
 
   constructor(host: Host, delivery: Delivery, line: Line<Turn> | undefined) {
     this.host = host
@@ -39,15 +39,16 @@ export class Turn implements Later {
     this.tell({ release: true })
   }
 
-  listen(settle: (verdict: Verdict) => void): void {
-    const { verdict, listener } = this
-    if (verdict !== undefined) settle(verdict)
-    else if (listener === undefined) this.listener = settle
+  listen(listener: VerdictListener): void {
+    const { verdict, listener: before } = this
+    if (verdict !== undefined) listener.settled(verdict)
+    else if (before === undefined) this.listener = listener
     else {
-      this.listener = (told) => {
-        listener(told)
-        settle(told)
+      const settled = (told: Verdict): void => {
+        before.settled(told)
+        listener.settled(told)
       }
+      this.listener = { settled }
     }
   }
 
@@ -56,11 +57,11 @@ export class Turn implements Later {
     use?: ((verdict: Verdict) => A | PromiseLike<A>) | null,
     refuse?: ((reason: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
-    return new Promise<Verdict>((resolve) => this.listen(resolve)).then(use, refuse)
+    return new Promise<Verdict>((settled) => this.listen({ settled })).then(use, refuse)
   }
 
   private tell(verdict: Verdict): void {
     this.verdict = verdict
-    this.listener?.(verdict)
+    this.listener?.settled(verdict)
   }
 }

@@ -13,7 +13,7 @@ import {
   UnsupportedError,
 } from '../broker/index.ts'
 import { letterId, MemoryDeadLetters } from './dead-letters.ts'
-import type { Entry } from './entry.ts'
+import type { Entry, Reading } from './entry.ts'
 import { type GroupHost, MemoryGroup } from './group.ts'
 import { MemoryMember } from './member.ts'
 
@@ -51,7 +51,7 @@ export class MemoryBroker implements Broker {
   /** Members that have a copy of everything: each is a group by itself, for as long as it is there. */
   private readonly broadcasts = new Set<MemoryGroup>()
   /** Who gets what is published to a topic: groups and broadcast members. */
-  private readonly readers = new Map<string, Set<MemoryGroup>>()
+  private readonly readers = new Map<string, Set<Reading>>()
   private readonly members = new Set<MemoryMember>()
   private readonly timers = new Set<() => void>()
   private readonly delayed = new Map<string, number>()
@@ -113,10 +113,8 @@ export class MemoryBroker implements Broker {
     const group = spec.broadcast ? new MemoryGroup(spec.group, this.host, spec.onFailure) : this.group(spec)
     if (spec.broadcast) this.broadcasts.add(group)
     for (const topic of spec.topics) {
-      group.countsOf(topic)
-      const readers = this.readers.get(topic)
-      if (readers === undefined) this.readers.set(topic, new Set([group]))
-      else readers.add(group)
+      const readers = this.readers.get(topic) ?? new Set()
+      this.readers.set(topic, readers.add(group.reading(topic)))
     }
     const member = new MemoryMember(group, spec, deliver, () => {
       this.members.delete(member)
@@ -166,9 +164,9 @@ export class MemoryBroker implements Broker {
   }
 
   private unlist(group: MemoryGroup): void {
-    for (const topic of group.topics.keys()) {
+    for (const [topic, reading] of group.topics) {
       const readers = this.readers.get(topic)
-      readers?.delete(group)
+      readers?.delete(reading)
       if (readers?.size === 0) this.readers.delete(topic)
     }
   }
@@ -176,12 +174,12 @@ export class MemoryBroker implements Broker {
   private spread(outgoing: Outgoing): void {
     const sequence = ++this.sequence
     if (outgoing.group !== undefined) {
-      this.groups.get(outgoing.group)?.accept(outgoing, sequence)
+      this.groups.get(outgoing.group)?.reading(outgoing.topic).accept(outgoing, sequence)
       return
     }
     const readers = this.readers.get(outgoing.topic)
     if (readers === undefined) return
-    for (const group of readers) group.accept(outgoing, sequence)
+    for (const reading of readers) reading.accept(outgoing, sequence)
   }
 
   private delay(outgoing: Outgoing, at: number): void {
@@ -253,7 +251,7 @@ export class MemoryBroker implements Broker {
 
   private depth(topic: string): number {
     let deepest = 0
-    for (const group of this.readers.get(topic) ?? []) deepest = Math.max(deepest, group.topics.get(topic)?.lag ?? 0)
+    for (const { lag } of this.readers.get(topic) ?? []) deepest = Math.max(deepest, lag)
     return deepest
   }
 
@@ -264,9 +262,9 @@ export class MemoryBroker implements Broker {
     return {
       group: group.name,
       topic,
-      lag: group.countsOf(topic).lag - parked,
+      lag: group.reading(topic).lag - parked,
       inFlight: inFlight.length,
-      redelivering: group.countsOf(topic).redelivering,
+      redelivering: group.reading(topic).redelivering,
       parked,
       dead: this.deadLetters.countOf(group.name, topic),
     }

@@ -1,6 +1,6 @@
 import type { Failure, Outgoing, SubscriptionSpec, Verdict } from '../broker/index.ts'
 import { Fifo } from '../broker/fifo.ts'
-import { type Counts, Entry } from './entry.ts'
+import { Entry, type Reading } from './entry.ts'
 import { ParkedKeys } from './keys.ts'
 import type { MemoryMember, Sharing } from './member.ts'
 
@@ -22,7 +22,7 @@ export class MemoryGroup implements Sharing {
   readonly name: string
   readonly members: MemoryMember[] = []
   /** The topics that it reads. */
-  readonly topics = new Map<string, Counts>()
+  readonly topics = new Map<string, Reading>()
   readonly parkedKeys: ParkedKeys | undefined
   private readonly queue = new Fifo<Entry>()
   /** Which member has deliveries of a key, and how many. Only kept while there are several members. */
@@ -38,28 +38,27 @@ export class MemoryGroup implements Sharing {
     this.parkedKeys = onFailure === 'park' ? new ParkedKeys() : undefined
   }
 
-  /** Takes a new message; it is handed out in a later microtask, so that no publish waits for a handler. */
-  accept(outgoing: Outgoing, sequence: number): void {
-    this.requeue(this.entry(outgoing, sequence))
+  /** What it takes is handed out in a later microtask, so that no publish waits for a handler. */
+  reading(topic: string): Reading {
+    const known = this.topics.get(topic)
+    if (known !== undefined) return known
+    const reading: Reading = {
+      lag: 0,
+      redelivering: 0,
+      accept: (outgoing, sequence) => {
+        reading.lag++
+        this.requeue(new Entry(outgoing, sequence, reading))
+      },
+    }
+    this.topics.set(topic, reading)
+    return reading
   }
 
   /** Takes a message that was put aside; it goes before those parked behind it. */
   takeBack(outgoing: Outgoing, sequence: number): void {
-    this.bringBack(this.entry(outgoing, sequence), 0)
-  }
-
-  countsOf(topic: string): Counts {
-    const known = this.topics.get(topic)
-    if (known !== undefined) return known
-    const counts = { lag: 0, redelivering: 0 }
-    this.topics.set(topic, counts)
-    return counts
-  }
-
-  private entry(outgoing: Outgoing, sequence: number): Entry {
-    const counts = this.countsOf(outgoing.topic)
-    counts.lag++
-    return new Entry(outgoing, sequence, counts)
+    const reading = this.reading(outgoing.topic)
+    reading.lag++
+    this.bringBack(new Entry(outgoing, sequence, reading), 0)
   }
 
   private requeue(entry: Entry): void {
@@ -100,7 +99,7 @@ export class MemoryGroup implements Sharing {
     }
     this.disown(key)
     if ('ack' in verdict) {
-      entry.counts.lag--
+      entry.reading.lag--
       this.passOn(key)
     } else if ('redeliver' in verdict) {
       const { after, attempts, firstFailedAt } = verdict.redeliver
@@ -110,7 +109,7 @@ export class MemoryGroup implements Sharing {
       again.failedAt = firstFailedAt
       this.bringBack(again, after)
     } else {
-      entry.counts.lag--
+      entry.reading.lag--
       this.parkedKeys?.block(key)
       this.host.putAside(this, entry, verdict.deadLetter)
     }
@@ -121,9 +120,9 @@ export class MemoryGroup implements Sharing {
   private bringBack(entry: Entry, ms: number): void {
     this.parkedKeys?.block(entry.message.key)
     entry.returning = this.parkedKeys !== undefined
-    entry.counts.redelivering++
+    entry.reading.redelivering++
     const back = (): void => {
-      entry.counts.redelivering--
+      entry.reading.redelivering--
       this.requeue(entry)
     }
     if (ms <= 0) back()

@@ -44,10 +44,11 @@ export class MemoryMember implements BrokerSubscription {
   }
 
   handOut(entry: Entry): void {
+    entry.holder = this
     entry.slot = this.unsettled.length
     this.unsettled.push(entry)
     const verdict = this.deliver(entry)
-    if (isLater(verdict)) whenSettled(verdict, (settled) => this.settle(entry, settled))
+    if (isLater(verdict)) whenSettled(verdict, entry)
     else this.settle(entry, verdict)
   }
 
@@ -92,7 +93,7 @@ export class MemoryMember implements BrokerSubscription {
     return [...this.givenBack.splice(0), ...this.backlog.drain()]
   }
 
-  private settle(entry: Entry, verdict: Verdict): void {
+  settle(entry: Entry, verdict: Verdict): void {
     // Late: the member is gone and the message was given back.
     if (this.gone || entry.slot < 0) return
     const last = this.unsettled.pop() as Entry

@@ -6,6 +6,8 @@ import { ConfigurationError } from './errors.ts'
 /** The contracts that one bus knows, by type. There is no process-wide one. */
 export class ContractRegistry {
   readonly #byType = new Map<string, Definition>()
+  /** The last one, which is most often the next one. */
+  #last: Definition | undefined
 
   /**
    * Learns a contract. The same one again changes nothing.
@@ -19,8 +21,12 @@ export class ContractRegistry {
 
   /** The same for a definition that is at hand, for example `definitionOfMessage(message)`. */
   learn(definition: Definition): void {
+    if (definition === this.#last) return
     const known = this.#byType.get(definition.type)
-    if (known === definition) return
+    if (known === definition) {
+      this.#last = definition
+      return
+    }
     if (known !== undefined) {
       throw new ConfigurationError(
         `Two contracts are called ${definition.type} (a ${known.kind} of version ${known.version} and a ${definition.kind} of version ${definition.version}): ` +
