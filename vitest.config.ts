@@ -8,6 +8,7 @@ export default defineConfig({
       'script/**/*.test.ts',
       'examples/**/*.test.ts',
       'bench/**/*.test.ts',
+      'chaos/**/*.test.ts',
     ],
     // `*.servers.test.ts` needs real servers: npm run test:servers.
     exclude: ['**/node_modules/**', '**/dist/**', '**/.tmp/**', '**/*.servers.test.ts'],
