@@ -20,7 +20,7 @@ import { measure } from './metrics.ts'
 import { type BullMqBrokerOptions, type Settings, settingsOf } from './options.ts'
 import { Publisher } from './publisher.ts'
 import { Queues } from './queues.ts'
-import { Registry } from './registry.ts'
+import { Registry, TEMPORARY } from './registry.ts'
 import { GroupMember, type Reading } from './subscription.ts'
 import { checkServer, type Difference, prepare, verify, verifyServer } from './topology.ts'
 
@@ -149,7 +149,7 @@ export class BullMqBroker implements Broker {
   private readingOf(context: BullMqContext, { group, topics, broadcast }: SubscriptionSpec): Reading {
     const queuesOf = (name: string) => [...new Set(topics)].map((topic) => context.queues.of(name, topic))
     if (!broadcast) return { group, queues: queuesOf(group), more: [], temporary: false }
-    const own = `~${uuidv7()}`
+    const own = TEMPORARY + uuidv7()
     return {
       group: own,
       queues: queuesOf(own),

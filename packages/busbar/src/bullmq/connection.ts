@@ -21,6 +21,9 @@ const MOST_UNANSWERED = 12
 const HOPELESS =
   /WRONGPASS|NOAUTH|NOPERM|DB index|invalid password|ENOTFOUND|CERT|certificate|self.signed|wrong version number|packet length/i
 
+/** Milliseconds without an answer after which a connection is taken for dead: a half-open one never breaks by itself. */
+const SILENCE = 30_000
+
 export interface Connecting {
   /**
    * What was sent and not answered when the connection broke is sent again, in order. Without it those commands fail, because
@@ -29,12 +32,15 @@ export interface Connecting {
   readonly resend?: boolean
   /** Commands of one turn of the event loop are written together. */
   readonly together?: boolean
+  /** Milliseconds that an answer may take beyond the usual: a blocking read's own. Default 0. */
+  readonly blocks?: number
 }
 
 /** Opens connections to one server. A server that is away only delays: commands wait until it is back. */
 export class Connections {
   private readonly settings: Settings
-  private readonly open = new Set<Redis>()
+  /** With what fails their commands. */
+  private readonly open = new Map<Redis, () => void>()
   private clients: Clients | undefined
   private ending = false
 
@@ -60,7 +66,7 @@ export class Connections {
    * A connection that answers. Waits for a server that is away.
    * @throws BrokerError where the server refuses for a reason that will not go away by itself.
    */
-  async connect(name: string, { resend = false, together = false }: Connecting = {}): Promise<Redis> {
+  async connect(name: string, { resend = false, together = false, blocks = 0 }: Connecting = {}): Promise<Redis> {
     const { Redis: Client } = await this.load()
     const { client, url, logger } = this.settings
     const redis: Redis = new Client(url, {
@@ -72,14 +78,14 @@ export class Connections {
       lazyConnect: true,
       // A command waits for the server instead of failing after some tries.
       maxRetriesPerRequest: null,
+      socketTimeout: (client.socketTimeout ?? SILENCE) + blocks,
       enableAutoPipelining: together,
       autoResendUnfulfilledCommands: resend,
       scripts,
       retryStrategy: (tries: number) =>
         this.ending ? null : Math.min(LONGEST, 25 * 2 ** Math.min(tries, 7)) * (0.5 + Math.random() / 2),
     } satisfies RedisOptions)
-    if (!resend) failWhenCut(redis)
-    this.open.add(redis)
+    this.open.set(redis, failUnanswered(redis, resend))
     const refused = Promise.withResolvers<never>()
     refused.promise.catch(() => {})
     let told = ''
@@ -102,13 +108,15 @@ export class Connections {
   }
 
   close(redis: Redis): void {
+    const fail = this.open.get(redis)
     this.open.delete(redis)
     redis.disconnect()
+    fail?.()
   }
 
   /** Closes what is open; more can be opened. */
   drop(): void {
-    for (const redis of this.open) this.close(redis)
+    for (const redis of this.open.keys()) this.close(redis)
   }
 
   closeAll(): void {
@@ -141,26 +149,36 @@ function refuseUnanswered(redis: Redis, refuse: (error: Error) => void): void {
   })
 }
 
+type Command = Parameters<Redis['sendCommand']>[0]
+
 /**
- * The client forgets commands that were sent and not answered when a connection breaks, and their promises with them: here
- * they fail. Those that were not sent yet go on waiting.
+ * The client forgets commands that have no answer when a connection breaks (unless it sends them again), and those that wait
+ * to be sent when it is told to disconnect while it is away; and their promises with them. Here they fail.
+ *
+ * @returns what ends all that has no answer yet.
  */
-function failWhenCut(redis: Redis): void {
-  const unanswered = new Set<Parameters<Redis['sendCommand']>[0]>()
+function failUnanswered(redis: Redis, resend: boolean): () => void {
+  const waiting = new Set<Command>()
+  const sent = new Set<Command>()
   const send = redis.sendCommand.bind(redis)
   redis.sendCommand = (command, stream) => {
-    if (redis.status === 'ready') {
-      unanswered.add(command)
-      const done = (): void => void unanswered.delete(command)
-      command.promise.then(done, done)
-    }
+    const pending = redis.status === 'ready' ? sent : waiting
+    pending.add(command)
+    const done = (): void => void pending.delete(command)
+    command.promise.then(done, done)
     return send(command, stream)
   }
+  const fail = (commands: Set<Command>, why: string): void => {
+    for (const command of commands) command.reject(new Error(why))
+    commands.clear()
+  }
   redis.on('close', () => {
-    const error = new Error('the connection to Redis broke before the answer came')
-    for (const command of unanswered) command.reject(error)
-    unanswered.clear()
+    if (!resend) fail(sent, 'the connection to Redis broke before the answer came')
   })
+  return () => {
+    fail(sent, 'the connection to Redis was closed before the answer came')
+    fail(waiting, 'the connection to Redis was closed before this could be sent')
+  }
 }
 
 function packageOf(name: 'bullmq@6'): Promise<typeof BullMq>

@@ -4,8 +4,6 @@ import type { Intake } from './intake.ts'
 
 /** Milliseconds of one blocking read; after it the queues are looked at in any case. */
 const LONGEST_BLOCK = 5_000
-/** Milliseconds beyond which a blocking read is taken for lost: a half-open connection never answers. */
-const PATIENCE = 5_000
 /** BullMQ's marker that there is something; the other one, `1`, says when the next delayed job is due. */
 const SOMETHING = '0'
 
@@ -29,7 +27,7 @@ export class Markers {
   }
 
   async start(name: string): Promise<void> {
-    this.redis = await this.context.connections.connect(name)
+    this.redis = await this.context.connections.connect(name, { blocks: this.block * 1_000 })
     this.loop = this.run(this.redis)
   }
 
@@ -50,28 +48,28 @@ export class Markers {
     await Promise.all(puts).catch(() => {})
   }
 
+  /** Seconds. */
+  private get block(): number {
+    return Math.min(LONGEST_BLOCK, this.context.settings.lease) / 1_000
+  }
+
   private get intakes(): Iterable<Intake> {
     return this.byKey.values()
   }
 
   private async run(redis: Redis): Promise<void> {
-    const block = Math.min(LONGEST_BLOCK, this.context.settings.lease) / 1_000
     while (!this.ended) {
       if (!this.hasRoom() || [...this.intakes].some(({ idle }) => !idle)) {
         await new Promise<void>((resolve) => (this.looked = resolve))
         this.looked = undefined
         continue
       }
-      const patience = setTimeout(() => redis.disconnect(true), block * 1_000 + PATIENCE)
       try {
-        const popped = await redis.bzpopmin([...this.byKey.keys()], block)
-        this.news(popped)
+        this.news(await redis.bzpopmin([...this.byKey.keys()], this.block))
       } catch {
         // Cut off: what came meanwhile is looked for.
         if (!this.ended) await new Promise((resolve) => setTimeout(resolve, 20))
         this.news(null)
-      } finally {
-        clearTimeout(patience)
       }
     }
   }

@@ -14,6 +14,9 @@ const AT_ONCE = 100
 /** The score of a waiting job is its priority times this, and its number in line. */
 const SCORES = 0x1_0000_0000
 
+/** Key in a queue that says whose turn it is to let its jobs age. */
+export const AGEING = 'ageing'
+
 export function numberOf(priority: Priority | undefined): number {
   return NUMBERS[priority ?? 'normal']
 }
@@ -24,7 +27,7 @@ export function numberOf(priority: Priority | undefined): number {
  */
 export async function age(redis: Redis, queue: Queue, ageing: number, every: number): Promise<void> {
   const { backend } = queue
-  const turn = await redis.set(backend.toKey('ageing'), '1', 'PX', Math.ceil(every), 'NX')
+  const turn = await redis.set(backend.toKey(AGEING), '1', 'PX', Math.ceil(every), 'NX')
   if (turn === null) return
   const waiting = backend.keys['prioritized'] as string
   for (let number = HIGHEST + 1; number <= LOWEST; number++) {

@@ -4,7 +4,7 @@ import { type Outgoing, PublishError } from '../broker/index.ts'
 import { uuidv7 } from '../message/uuid.ts'
 import { numberOf } from './priority.ts'
 import type { Queue, Queues } from './queues.ts'
-import type { Registry } from './registry.ts'
+import { type Registry, TEMPORARY } from './registry.ts'
 import { toJobData } from './wire.ts'
 
 /** Jobs that are written in one pipeline. */
@@ -123,10 +123,11 @@ export class Publisher {
       for (const name of sent) {
         if (kept.has(name)) continue
         sent.delete(name)
-        await this.queues
-          .named(name)
-          ?.backend.remove(job.id, false)
-          .catch(() => {})
+        const queue = this.queues.named(name)
+        if (queue === undefined) continue
+        // Adding made its keys again.
+        if (queue.group.startsWith(TEMPORARY)) await this.registry.obliterate(queue).catch(() => {})
+        else await queue.backend.remove(job.id, false).catch(() => {})
       }
     }
   }

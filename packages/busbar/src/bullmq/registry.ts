@@ -1,7 +1,11 @@
 import type { Redis } from 'ioredis'
 import { BrokerError } from '../broker/index.ts'
+import { AGEING } from './priority.ts'
 import type { Queue, Queues } from './queues.ts'
 import { run } from './scripts.ts'
+
+/** What the names of groups that go with their only member begin with. */
+export const TEMPORARY = '~'
 
 /** How long a group that is being forgotten cannot be subscribed. Milliseconds. */
 const FORGETTING = 60_000
@@ -122,7 +126,7 @@ export class Registry {
   async obliterate(queue: Queue): Promise<void> {
     await this.empty(queue)
     const { backend, index } = queue
-    await this.redis.unlink(index, ...Object.values(backend.keys))
+    await this.redis.unlink(index, backend.toKey(AGEING), ...Object.values(backend.keys))
     this.queues.forget(queue)
   }
 

@@ -234,6 +234,7 @@ export class GroupMember implements BrokerSubscription, IntakeHost, SettlingHost
     clearTimeout(this.dueTimer)
     clearTimeout(this.retryTimer)
     await left
+    await Promise.race([this.beating, sleep(LONGEST_GIVING_BACK)])
     try {
       // A server that is away cannot be told: what it remembers runs out by itself.
       if (context.redis.status !== 'ready') throw new Error('the server is away')
