@@ -18,16 +18,18 @@ export interface Source {
   accept(records: readonly LogRecord[], end: number): void
 }
 
-/** Milliseconds that the server waits for something new. */
+/** Milliseconds that the server waits for something new: at most, and where a partition is left out because it has no room. */
 const PATIENCE = 500
+const SHORT = 20
 const MOST_BYTES = 8 * 1024 * 1024
 const COMMITTED = 1
-/** What waits at the server cannot be changed, so what has become wanted meanwhile is asked for beside it. */
-const BESIDE = 2
+/** Requests for what is there, and requests that wait for what comes: those cannot be changed, so there are two. */
+const CATCHING_UP = [0]
+const WAITING = [1, 2]
 
 /**
- * Reads many partitions at once: for each server up to two requests that wait there for something new. A partition is in one
- * of them at most.
+ * Reads many partitions at once. For each server there is a request for partitions that have more to read, which is answered
+ * at once, and beside it are requests that wait there for something new. A partition is in one of them at most.
  */
 export class Fetcher {
   private readonly cluster: Cluster
@@ -38,6 +40,10 @@ export class Fetcher {
   private closed = false
   private planned = false
   private failures = 0
+  /** How far each log went when it was last read. */
+  private readonly ends = new Map<Source, number>()
+  /** Answers in a row that brought nothing. */
+  private silence = 0
 
   constructor(cluster: Cluster) {
     this.cluster = cluster
@@ -50,6 +56,7 @@ export class Fetcher {
 
   remove(source: Source): void {
     this.sources.delete(source)
+    this.ends.delete(source)
   }
 
   /** Something may be wanted. */
@@ -80,16 +87,26 @@ export class Fetcher {
     }
     if (lost.length > 0) void this.find(lost)
     for (const [leader, sources] of byLeader) {
-      const lane = this.free(leader)
-      if (lane === undefined) continue
-      for (const source of sources) this.asked.add(source)
-      void this.fetch(leader, lane, sources)
+      const behind = sources.filter((source) => source.offset < (this.ends.get(source) ?? Infinity))
+      const upToDate = sources.filter((source) => !behind.includes(source))
+      this.askFor(leader, CATCHING_UP, behind, 0)
+      this.askFor(leader, WAITING, upToDate, this.patience)
     }
   }
 
-  private free(leader: number): number | undefined {
-    for (let lane = 0; lane < BESIDE; lane++) if (!this.busy.has(`${leader}/${lane}`)) return lane
-    return undefined
+  private askFor(leader: number, lanes: readonly number[], sources: readonly Source[], patience: number): void {
+    const lane = lanes.find((each) => !this.busy.has(`${leader}/${each}`))
+    if (lane === undefined || sources.length === 0) return
+    for (const source of sources) this.asked.add(source)
+    void this.fetch(leader, lane, sources, patience)
+  }
+
+  /** A partition without room will have some soon, mostly; where it does not, nobody asks in vain all the time. */
+  private get patience(): number {
+    for (const source of this.sources) {
+      if (!source.wanted) return Math.min(PATIENCE, SHORT * 2 ** Math.min(this.silence, 10))
+    }
+    return PATIENCE
   }
 
   private poolOf(lane: number): ConnectionPool {
@@ -106,12 +123,12 @@ export class Fetcher {
     this.wake()
   }
 
-  private async fetch(leader: number, lane: number, sources: readonly Source[]): Promise<void> {
+  private async fetch(leader: number, lane: number, sources: readonly Source[], patience: number): Promise<void> {
     const busy = `${leader}/${lane}`
     this.busy.add(busy)
     const places = new Map(sources.map((source) => [source, source.offset]))
     try {
-      const response = await this.ask(leader, lane, sources)
+      const response = await this.ask(leader, lane, sources, patience)
       this.failures = 0
       this.take(response, places)
     } catch (error) {
@@ -128,7 +145,7 @@ export class Fetcher {
     this.wake()
   }
 
-  private ask(leader: number, lane: number, sources: readonly Source[]): Promise<FetchResponse> {
+  private ask(leader: number, lane: number, sources: readonly Source[], patience: number): Promise<FetchResponse> {
     const { fetchBytes } = this.cluster.settings
     const topics = new Map<string, { topicId: string; partitions: object[] }>()
     for (const { topic, partition, offset } of sources) {
@@ -143,7 +160,7 @@ export class Fetcher {
       .ask(
         leader,
         this.cluster.apis.fetch,
-        [PATIENCE, 1, MOST_BYTES, COMMITTED, 0, -1, asked, [], ''],
+        [patience, 1, MOST_BYTES, COMMITTED, 0, -1, asked, [], ''],
         this.poolOf(lane),
       )
       .catch((error: unknown) => partial<FetchResponse>(error))
@@ -156,6 +173,7 @@ export class Fetcher {
     )
     const all = response.responses.flatMap(({ topicId, partitions }) => partitions.map((one) => ({ topicId, one })))
     const nothing = all.every(({ one }) => (one.records ?? []).length === 0)
+    this.silence = nothing ? this.silence + 1 : 0
     let failed: Error | undefined
     for (const { topicId, one } of all) {
       const source = byPlace.get(`${topicId}/${one.partitionIndex}`)
@@ -169,6 +187,7 @@ export class Fetcher {
       }
       const { records, next } = readable(one, source.offset)
       const end = Number(one.lastStableOffset)
+      this.ends.set(source, end)
       // What was compacted away leaves nothing to move over.
       const moved = nothing && end > next ? end : next
       if (records.length === 0 && moved === source.offset) continue
