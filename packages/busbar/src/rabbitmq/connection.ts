@@ -1,0 +1,186 @@
+import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib'
+import { BrokerError } from '../broker/index.ts'
+import type { BrokerLogger } from '../broker/logger.ts'
+import { ConfigurationError } from '../message/errors.ts'
+import { pauseAfter, sleep } from './backoff.ts'
+import { isHopeless, refusal } from './errors.ts'
+import type { Settings } from './options.ts'
+
+/** Milliseconds for one try to connect. */
+const ONE_TRY = 10_000
+
+/**
+ * A connection that comes back by itself, for ever, with backoff. What was made on it (channels, consumers, exclusive queues) is gone
+ * then: whoever made it listens to `onUp` and makes it again. The client's own recovery is not used, because it would bring consumers
+ * back without telling that what they had in hand is not theirs any more.
+ */
+export class Link {
+  /** Called after each reconnect. */
+  readonly onUp = new Set<() => void>()
+  /** Called when the connection is lost. */
+  readonly onDown = new Set<() => void>()
+  /** The server takes no messages (memory or disk alarm); this is why. */
+  blocked: string | undefined
+  /** Called when it takes messages again. */
+  readonly onUnblocked = new Set<() => void>()
+
+  private readonly settings: Settings
+  private readonly purpose: string
+  private readonly logger: BrokerLogger
+  private model: ChannelModel | undefined
+  private up = Promise.withResolvers<ChannelModel>()
+  private closed = false
+  private next = 0
+
+  constructor(settings: Settings, purpose: string, logger: BrokerLogger) {
+    this.settings = settings
+    this.purpose = purpose
+    this.logger = logger
+    this.up.promise.catch(() => {})
+  }
+
+  /** @throws BrokerError or ConfigurationError naming the setting: at once where waiting does not help, else after `connectTimeout` */
+  async open(): Promise<void> {
+    const deadline = performance.now() + this.settings.connectTimeout
+    for (let failures = 1; ; failures++) {
+      const server = this.settings.servers[this.next]
+      try {
+        return this.take(await this.dial())
+      } catch (error) {
+        const pause = pauseAfter(failures)
+        const last = this.closed || performance.now() + pause > deadline
+        if (last || isHopeless(error)) throw refusal(error, server?.shown ?? '')
+        await sleep(pause)
+      }
+    }
+  }
+
+  get isUp(): boolean {
+    return this.model !== undefined
+  }
+
+  /** Resolves once there is a connection; rejects when the link is closed. */
+  ready(): Promise<ChannelModel> {
+    return this.model === undefined ? this.up.promise : Promise.resolve(this.model)
+  }
+
+  /** A channel whose errors are told by its own promises and its `close` event, and end nothing else. */
+  async channel(): Promise<Channel> {
+    return quiet(await (await this.ready()).createChannel())
+  }
+
+  async confirmChannel(): Promise<ConfirmChannel> {
+    return quiet(await (await this.ready()).createConfirmChannel())
+  }
+
+  async close(): Promise<void> {
+    this.closed = true
+    this.up.reject(new BrokerError('the RabbitMQ broker was stopped'))
+    const { model } = this
+    this.model = undefined
+    await model?.close().catch(() => {})
+  }
+
+  private async dial(): Promise<ChannelModel> {
+    const { connect } = await loadClient()
+    const { servers, client, prefix } = this.settings
+    const server = servers[this.next]
+    // Another node of the cluster next time.
+    this.next = (this.next + 1) % servers.length
+    const clientProperties = { connection_name: `busbar ${prefix} ${this.purpose}`, ...client.clientProperties }
+    const model = await connect(server?.url ?? '', {
+      noDelay: true,
+      keepAlive: true,
+      timeout: ONE_TRY,
+      ...client,
+      clientProperties,
+    })
+    // An error is followed by close, which is handled.
+    model.on('error', () => {})
+    model.on('handler-error', (error) =>
+      this.logger.error({ err: String(error) }, 'RabbitMQ: an event could not be handled'),
+    )
+    try {
+      assertNewEnough(model)
+    } catch (error) {
+      await model.close().catch(() => {})
+      throw error
+    }
+    return model
+  }
+
+  private take(model: ChannelModel): void {
+    if (this.closed) return void model.close().catch(() => {})
+    this.model = model
+    model.on('close', (error?: Error) => this.lose(model, error))
+    model.on('blocked', (reason) => {
+      this.blocked = reason
+      this.logger.warn(
+        { reason },
+        'the RabbitMQ server takes no messages (an alarm for memory or disk): publishes wait',
+      )
+    })
+    model.on('unblocked', () => this.unblock())
+    this.up.resolve(model)
+  }
+
+  private unblock(): void {
+    this.blocked = undefined
+    for (const tell of this.onUnblocked) tell()
+  }
+
+  private lose(model: ChannelModel, error: Error | undefined): void {
+    if (this.model !== model) return
+    this.model = undefined
+    this.up = Promise.withResolvers()
+    this.up.promise.catch(() => {})
+    this.blocked = undefined
+    for (const tell of this.onDown) tell()
+    if (this.closed) return
+    this.logger.warn({ err: error?.message }, `the connection to RabbitMQ (${this.purpose}) is lost: reconnecting`)
+    void this.comeBack()
+  }
+
+  private async comeBack(): Promise<void> {
+    let told = ''
+    for (let failures = 1; !this.closed; failures++) {
+      await sleep(pauseAfter(failures))
+      if (this.closed) return
+      try {
+        this.take(await this.dial())
+        for (const tell of this.onUp) tell()
+        return
+      } catch (error) {
+        const { message } = refusal(error, this.settings.servers[0]?.shown ?? '')
+        if (message !== told) this.logger.warn({ err: message }, 'no connection to RabbitMQ: trying again')
+        told = message
+      }
+    }
+  }
+}
+
+function quiet<C extends Channel>(channel: C): C {
+  channel.on('error', () => {})
+  channel.on('handler-error', () => {})
+  return channel
+}
+
+async function loadClient() {
+  try {
+    return await import('amqplib')
+  } catch (error) {
+    throw new ConfigurationError('the RabbitMQ broker needs the package amqplib: run npm install amqplib@2', {
+      cause: error,
+    })
+  }
+}
+
+/** 3.10 is the first whose quorum queues hand dead letters on without losing any. */
+function assertNewEnough({ connection }: ChannelModel): void {
+  const { product, version } = connection.serverProperties as { readonly product?: string; readonly version?: string }
+  const [major = 0, minor = 0] = (version ?? '').split('.').map((text) => Number.parseInt(text, 10))
+  if (product !== 'RabbitMQ' || major > 3 || (major === 3 && minor >= 10)) return
+  throw new ConfigurationError(
+    `the RabbitMQ server ${version} is too old: Busbar needs 3.10 or later (quorum queues that hand messages on without loss)`,
+  )
+}

@@ -1,0 +1,83 @@
+import { BrokerError } from '../broker/index.ts'
+import { BusbarError, ConfigurationError } from '../message/errors.ts'
+
+/** The code of AMQP with which the server closed a channel or refused a connection. */
+export function codeOf(error: unknown): number | undefined {
+  const { code, message } = error as { code?: unknown; message?: string }
+  if (typeof code === 'number') return code
+  // The client tells the code of a refused handshake only in words.
+  const found = /: (\d{3}) \(/.exec(message ?? '')
+  return found === null ? undefined : Number(found[1])
+}
+
+/** The server has answered, and the answer will be the same next time. */
+export function isFinal(error: unknown): boolean {
+  if (error instanceof ConfigurationError) return true
+  return [402, 403, 404, 405, 406, 530, 540].includes(codeOf(error) ?? 0)
+}
+
+/** Waiting will not make this connection possible. */
+export function isHopeless(error: unknown): boolean {
+  const { code, message = '' } = error as { code?: unknown; message?: string }
+  if (error instanceof ConfigurationError) return true
+  if (/certificate|self.signed|wrong version number|packet length too long|handshake failure|alert/i.test(message))
+    return true
+  return code === 'ENOTFOUND' || [403, 530].includes(codeOf(error) ?? 0)
+}
+
+/** Says what the server meant, and which setting to look at. `doing` ends the sentence "cannot …". */
+export function explain(error: unknown, doing: string): BusbarError {
+  if (error instanceof BusbarError) return error
+  const reason = error instanceof Error ? error.message : String(error)
+  return new BrokerError(`RabbitMQ: cannot ${doing}: ${said(reason)}${hint(error, reason)}`, { cause: error })
+}
+
+/** The server's own words, without the client's around them. */
+function said(reason: string): string {
+  return /with message "(.*)"/s.exec(reason)?.[1] ?? reason
+}
+
+function hint(error: unknown, reason: string): string {
+  switch (codeOf(error)) {
+    case 403:
+      return `. The user needs the permissions configure, write and read on names that begin with the option 'prefix' (rabbitmqctl set_permissions)`
+    case 404:
+      return `. It was deleted, or the node that holds it is down; it is declared again with the next subscribe or publish`
+    case 405:
+      return `. Another connection holds it exclusively: give this deployment a 'prefix' of its own`
+    case 406:
+      if (/timed out|consumer_timeout/i.test(reason)) {
+        return `. A message was unsettled for longer than the server's consumer_timeout: raise it, or let the handler settle sooner`
+      }
+      if (/inequivalent arg/.test(reason)) {
+        return `. It exists with other settings: delete it (or move its messages away), or use another 'prefix'; verify() tells all differences`
+      }
+      return ''
+    default:
+      return ''
+  }
+}
+
+/** Why no connection could be made, naming the setting. Never holds a password. */
+export function refusal(error: unknown, server: string): BusbarError {
+  if (error instanceof BusbarError) return error
+  const { code, message } = error as { code?: unknown; message: string }
+  const text = `cannot use the RabbitMQ server ${server}: ${said(message)}`
+  const cause = { cause: error }
+  if (codeOf(error) === 403)
+    return new BrokerError(`${text}. Check user and password in 'url', or 'client.credentials'`, cause)
+  if (codeOf(error) === 530) {
+    return new BrokerError(`${text}. Check the virtual host at the end of 'url', and that the user may use it`, cause)
+  }
+  if (code === 'ENOTFOUND') return new BrokerError(`${text}. Check the host in 'url'`, cause)
+  if (/certificate|self.signed|altnames|hostname/i.test(message)) {
+    return new BrokerError(`${text}. Check 'client.ca' (and 'client.servername'), or the server's certificate`, cause)
+  }
+  if (/wrong version number|packet length too long|handshake|alert|abruptly|ECONNRESET/i.test(message)) {
+    return new BrokerError(
+      `${text}. Does 'url' say amqps:// where the port takes amqp://, or the reverse? Check 'client.cert' too`,
+      cause,
+    )
+  }
+  return new BrokerError(`${text}. Check 'url'`, cause)
+}
