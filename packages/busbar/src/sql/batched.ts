@@ -24,6 +24,11 @@ export interface Batched {
   readNext(sql: Statements, wanted: readonly Wanted[], enough: Enough, bytes: number): Promise<readonly Next[]>
   /** Stores cursors and renews their leases. For each whether it was still ours; where not, nothing of it was stored. */
   storeCursors(sql: Statements, cursors: readonly Cursor[]): Promise<readonly boolean[]>
+  /**
+   * The frequent case in one statement: `readNext`, and in the same commit `storeCursors` with what was read as handed out.
+   * Everything that is read is taken; at most about `bytes` of it. Like `Dialect.relax`: a crash of the server may take it back.
+   */
+  fetch?(sql: Statements, wanted: readonly Fetch[], bytes: number): Promise<readonly Fetched[]>
   /** What others may have brought to partitions of one group. */
   look(sql: Statements, partitions: readonly Wanted[], leases: readonly LeaseName[]): Promise<readonly Found[]>
 }
@@ -53,6 +58,18 @@ export interface Cursor {
   readonly open: string
   /** Unix milliseconds. */
   readonly expires: number
+}
+
+/** What is handed out already, and at most `limit` messages more. */
+export interface Fetch extends Cursor {
+  readonly limit: number
+  /** The cursor is to be stored even if there is nothing more. */
+  readonly dirty: boolean
+}
+
+export interface Fetched extends Next {
+  /** The cursor was stored. */
+  readonly stored: boolean
 }
 
 export interface Found {

@@ -183,11 +183,13 @@ export class SqlBroker implements Broker {
   }
 
   private async close(options: { readonly deadline?: number }): Promise<void> {
+    if (options.deadline !== undefined) this.executor.hurry?.(options.deadline)
     await this.started?.catch(() => {})
     await Promise.all([...this.members].map((member) => member.stop(options)))
     await this.ticker.stop()
     await this.retention.stop()
-    await this.executor.close()
+    await this.context.publishing.close()
+    if (this.context.publishing !== this.executor) await this.executor.close()
   }
 
   private assertRunning(): void {

@@ -38,6 +38,8 @@ export interface Executor extends Statements {
   announce?(): void
   /** Calls `hint` when another process says that it has committed something. Never the only way to learn of it. */
   onHint?(hint: () => void): void
+  /** From now on no call waits longer than so many milliseconds for a server that is away. */
+  hurry?(milliseconds: number): void
   /** Safe to call twice. */
   close(): Promise<void>
 }

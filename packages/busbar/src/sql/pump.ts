@@ -1,7 +1,8 @@
 import { performance } from 'node:perf_hooks'
-import { advance, type Advanced, type Budget, Step } from './advance.ts'
+import { advance, advanceAtOnce, type Advanced, type Budget, Step } from './advance.ts'
 import { pauseAfter, pauseWhileHeld } from './backoff.ts'
 import type { SqlContext } from './context.ts'
+import type { Statements } from './executor.ts'
 import type { OwnedPartition, ToStore } from './partition.ts'
 import { store } from './store.ts'
 import type { Window } from './window.ts'
@@ -115,14 +116,18 @@ export class Pump {
     const budget: Budget = { room: window.room, bytes: FETCH_BYTES, suspects: window.mayRunSuspect ? 1 : 0 }
     const each = Math.ceil(window.room / Math.max(1, fetching.size))
     const expires = Date.now() + context.lease
-    return context.executor.write(async (sql) => {
-      const steps = touched.map((partition) => {
+    const stepsOver = (sql: Statements): Step[] =>
+      touched.map((partition) => {
         const limit = fetching.has(partition) ? each : 0
         const options = { limit, budget, expires, park: this.parks, waits: window.waits(partition) }
         return new Step(sql, context, partition, options)
       })
-      return advance(sql, context.dialect, steps, budget)
-    })
+    const { executor, dialect } = context
+    if (dialect.fetch !== undefined) {
+      const steps = stepsOver(executor)
+      if (steps.every((step) => step.isPlain)) return advanceAtOnce(executor, dialect, steps, budget)
+    }
+    return executor.write((sql) => advance(sql, dialect, stepsOver(sql), budget))
   }
 
   private async storeVerdicts(): Promise<void> {

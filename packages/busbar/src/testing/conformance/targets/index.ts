@@ -2,12 +2,24 @@ import { extname } from 'node:path'
 import type { ConformanceTarget } from '../target.ts'
 
 /** Brokers of this package that the suite can be run over by name. */
-export const builtInTargets = ['memory', 'sqlite', 'redis-streams', 'hybrid', 'redis-pubsub', 'nats', 'kafka', 'bullmq', 'rabbitmq'] as const
+export const builtInTargets = [
+  'memory',
+  'sqlite',
+  'postgres',
+  'redis-streams',
+  'hybrid',
+  'redis-pubsub',
+  'nats',
+  'kafka',
+  'bullmq',
+  'rabbitmq',
+] as const
 
 export type BuiltInTarget = (typeof builtInTargets)[number]
 
 /** Where those that need a server find it: variables that `./script/brokers up` prints. */
 export const serverVariables: Readonly<Partial<Record<string, string>>> = {
+  postgres: 'BUSBAR_POSTGRES_URL',
   'redis-streams': 'BUSBAR_REDIS_URL',
   'redis-pubsub': 'BUSBAR_REDIS_URL',
   nats: 'BUSBAR_NATS_URL',
