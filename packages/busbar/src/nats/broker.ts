@@ -22,7 +22,8 @@ import { Names } from './names.ts'
 import { complete, type NatsBrokerOptions, type Settings } from './options.ts'
 import { Publisher } from './publisher.ts'
 import { GroupMember } from './subscription.ts'
-import { type Difference, Topology } from './topology.ts'
+import { Topology } from './topology.ts'
+import type { Difference } from './verify.ts'
 
 type Member = GroupMember | BroadcastMember
 
@@ -38,7 +39,8 @@ interface Running {
  */
 export class NatsBroker implements Broker {
   readonly name = 'nats'
-  readonly capabilities: Capabilities
+  /** Known to the last when it is started: whether the server can delay depends on its version. */
+  capabilities: Capabilities
   readonly deadLetters: NatsDeadLetters
 
   private readonly settings: Settings
@@ -154,6 +156,7 @@ export class NatsBroker implements Broker {
     const { settings, options } = this
     const { logger = standardErrorLogger } = options
     const connection = await connect(settings, logger)
+    this.capabilities = { ...this.capabilities, delay: connection.schedules }
     try {
       const names = new Names(settings.prefix)
       const topology = new Topology(connection, settings, names)

@@ -29,6 +29,8 @@ export interface ConfirmationOptions {
   readonly publishTimeout: number
 }
 
+/** The store of a stream refuses: a limit is reached. */
+const STORE_FAILED = 10077
 /** Milliseconds between two looks at what is not confirmed. */
 const LOOK = 100
 
@@ -58,7 +60,7 @@ export class Confirmations {
     void nc.closed().then(() => this.close())
   }
 
-  /** The headers must name a message id, else what is sent again is stored again. */
+  /** The headers must name a message id or an expected sequence, else what is sent again is stored again. */
   send(subject: string, data: string | Uint8Array, headers: MsgHdrs): Promise<Confirmed> {
     return new Promise((resolve, reject) => {
       const now = performance.now()
@@ -165,8 +167,8 @@ function answerOf(message: Msg): Answer {
   const { seq, duplicate = false, error } = message.json<PubAck>()
   if (error === undefined) return { seq, duplicate }
   const refusal = Object.assign(new BrokerError(error.description), { code: error.err_code })
-  // 503: the server starts, or a cluster has no leader.
-  return { error: refusal, passing: error.code === 503 }
+  // 503: the server starts, or a cluster has no leader. But a stream that is full stays so.
+  return { error: refusal, passing: error.code === 503 && error.err_code !== STORE_FAILED }
 }
 
 interface PubAck {

@@ -43,13 +43,12 @@ export class Cursor {
     const { owner, position, open } = state
     const text = JSON.stringify({ owner, position, open: encodeOpen(open), write: ++this.writes })
     try {
-      const ack = await this.context.js.publish(this.subject, text, {
-        expect: { lastSubjectSequence: this.revision },
-        retries: 1,
-      })
-      this.revision = ack.seq
+      const { confirmations, headers } = this.context
+      const expected = headers()
+      expected.append('Nats-Expected-Last-Subject-Sequence', String(this.revision))
+      this.revision = (await confirmations.send(this.subject, text, expected)).seq
     } catch (error) {
-      // The answer may have been lost: what is stored tells.
+      // It may have been sent twice, or the answer been lost: what is stored tells.
       const { names, jsm } = this.context
       const stored = await jsm.streams.getMessage(names.state, { last_by_subj: this.subject })
       if (stored?.seq === this.revision || (stored === null && this.revision === 0)) throw error

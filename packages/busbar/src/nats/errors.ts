@@ -32,7 +32,7 @@ export function unreachable({ message }: Error, { address, connectTimeout }: Set
 
 export function silentJetStream(error: unknown): Error {
   const explained = explain(error, 'use JetStream')
-  if (explained instanceof BrokerError) return explained
+  if (explained !== error) return explained
   return new BrokerError(
     `JetStream of the NATS server does not answer: ${explained.message}; is it enabled for this account?`,
     { cause: error },
@@ -50,9 +50,7 @@ export function explain(error: unknown, doing: string): Error {
       { cause: error },
     )
   }
-  const { code } = error as { code?: unknown }
-  // Codes of JetStream: resource limits of the server or the account.
-  if (code === 10039 || code === 10076) {
+  if (/jetstream (is )?not enabled/i.test(error.message)) {
     return new ConfigurationError(`JetStream is not enabled for this account of the NATS server: cannot ${doing}`, {
       cause: error,
     })

@@ -1,4 +1,4 @@
 export { NatsBroker } from './broker.ts'
 export type { BrokerLogger } from '../broker/logger.ts'
 export type { NatsBrokerOptions } from './options.ts'
-export type { Difference } from './topology.ts'
+export type { Difference } from './verify.ts'

@@ -19,8 +19,7 @@ export async function measure(
   context: NatsContext,
   inFlight: (group: string, topic: string) => number,
 ): Promise<BrokerMetrics> {
-  const { names, topology } = context
-  const topics = await topology.all()
+  const topics = await context.topology.all()
   const sums = await readCursors(context)
   const [due, letters] = await Promise.all([findDue(context), countLetters(context)])
   const byName = new Map(topics.map((topic) => [topic.name, topic]))

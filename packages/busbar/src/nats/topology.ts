@@ -3,6 +3,7 @@ import { BrokerError } from '../broker/index.ts'
 import type { Connection } from './connection.ts'
 import type { Names } from './names.ts'
 import type { Settings } from './options.ts'
+import { breaksPromises, cannotMake, type Difference, differences, text } from './verify.ts'
 import { partitionOf } from '../broker/partitioning.ts'
 
 const PARTITIONS = 'busbar.partitions'
@@ -14,14 +15,6 @@ export interface Topic {
   readonly partitions: number
   /** It takes messages that are to be delivered later. */
   readonly schedules: boolean
-}
-
-/** One setting of the server that differs from what this broker would have made. */
-export interface Difference {
-  readonly stream: string
-  readonly setting: string
-  readonly expected: unknown
-  readonly found: unknown
 }
 
 /** The streams of a deployment. A topic is made when it is first published to or subscribed to. */
@@ -85,18 +78,10 @@ export class Topology {
   async verify(): Promise<Difference[]> {
     const topics = await this.all()
     const wanted = [...this.shared(), ...topics.map(({ name }) => this.topicConfig(name))]
-    const differences: Difference[] = []
-    for (const config of wanted) {
-      const { config: found } = await this.connection.jsm.streams.info(config.name)
-      for (const [setting, expected] of Object.entries(config)) {
-        if (setting === 'metadata') continue
-        const actual = found[setting as keyof StreamConfig]
-        if (JSON.stringify(actual) !== JSON.stringify(expected) && !(actual === undefined && expected === false)) {
-          differences.push({ stream: config.name, setting, expected, found: actual })
-        }
-      }
-    }
-    return differences
+    const found = await Promise.all(
+      wanted.map(async (config) => differences(config, (await this.connection.jsm.streams.info(config.name)).config)),
+    )
+    return found.flat()
   }
 
   private async makeTopic(name: string): Promise<void> {
@@ -117,16 +102,27 @@ export class Topology {
     return topic
   }
 
-  /** A stream that is there already is taken as it is; `verify` tells the differences. */
+  /**
+   * A stream that is there already is taken as it is, where it can keep our promises; `verify` tells the differences. What the server
+   * answers counts: an old one accepts settings that it does not know, and leaves them out.
+   */
   private async make(config: Wanted): Promise<StreamConfig> {
     const { jsm } = this.connection
+    let made: StreamConfig
     try {
-      return (await jsm.streams.add(config)).config
+      made = (await jsm.streams.add(config)).config
     } catch (error) {
       const found = await jsm.streams.info(config.name).catch(() => undefined)
-      if (found !== undefined) return found.config
-      throw new BrokerError(`stream ${config.name} could not be made: ${(error as Error).message}`, { cause: error })
+      if (found === undefined) throw cannotMake(config, error, this.names.prefix)
+      made = found.config
     }
+    const unfit = differences(config, made).filter(breaksPromises)
+    if (unfit.length === 0) return made
+    throw new BrokerError(
+      `stream ${config.name} exists with other settings, with which Busbar cannot keep its promises: ` +
+        `${unfit.map(({ setting, found, expected }) => `'${setting}' is ${text(found)}, needed is ${text(expected)}`).join('; ')}. ` +
+        `Change the stream, or use another 'prefix'`,
+    )
   }
 
   private topicConfig(name: string): Wanted {
