@@ -12,6 +12,7 @@ import { Fifo } from '../broker/fifo.ts'
 import { Quiet } from '../broker/quiet.ts'
 import { Acks } from './acks.ts'
 import { pauseAfter, sleep } from './backoff.ts'
+import { closed } from './connection.ts'
 import { HandedOut } from './delivery.ts'
 import { explain } from './errors.ts'
 import type { MemberParts } from './subscription.ts'
@@ -244,7 +245,7 @@ export class BroadcastMember implements BrokerSubscription, Wanting {
     this.acks.flush()
     const { channel } = this
     this.channel = undefined
-    await channel?.close().catch(() => {})
+    await closed(channel)
     this.onStopped(this)
   }
 }

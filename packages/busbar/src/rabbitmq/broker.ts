@@ -11,6 +11,7 @@ import {
 } from '../broker/index.ts'
 import { standardErrorLogger } from '../broker/logger.ts'
 import { ConfigurationError } from '../message/errors.ts'
+import { atMost } from './backoff.ts'
 import { BroadcastMember } from './broadcast.ts'
 import { Link } from './connection.ts'
 import type { RabbitContext } from './context.ts'
@@ -27,6 +28,9 @@ import { GroupMember, type MemberParts } from './subscription.ts'
 import { type Topic, Topology } from './topology.ts'
 import { type Difference, verify } from './verify.ts'
 import { Vigil } from './vigil.ts'
+
+/** Milliseconds that a stop waits for the confirmations of what is on its way. */
+const MOST_TO_CONFIRM = 10_000
 
 type Member = GroupMember | BroadcastMember
 
@@ -204,7 +208,7 @@ export class RabbitMqBroker implements Broker {
     running.vigil.end()
     await Promise.all([...running.delayed.values()].map((later) => later.stop()))
     await running.roster.stop()
-    await running.context.sender.quiet()
+    await atMost(MOST_TO_CONFIRM, running.context.sender.quiet())
     running.context.sender.end()
     await Promise.all([running.publishing.close(), running.context.consuming.close()])
   }

@@ -2,12 +2,14 @@ import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib'
 import { BrokerError } from '../broker/index.ts'
 import type { BrokerLogger } from '../broker/logger.ts'
 import { ConfigurationError } from '../message/errors.ts'
-import { pauseAfter, sleep } from './backoff.ts'
+import { atMost, pauseAfter, sleep } from './backoff.ts'
 import { isHopeless, refusal } from './errors.ts'
 import type { Settings } from './options.ts'
 
 /** Milliseconds for one try to connect. */
 const ONE_TRY = 10_000
+/** Milliseconds for the server to agree to the end of a connection. */
+const GOODBYE = 2_000
 
 /**
  * A connection that comes back by itself, for ever, with backoff. What was made on it (channels, consumers, exclusive queues) is gone
@@ -78,7 +80,7 @@ export class Link {
     this.up.reject(new BrokerError('the RabbitMQ broker was stopped'))
     const { model } = this
     this.model = undefined
-    await model?.close().catch(() => {})
+    if (model !== undefined) await atMost(GOODBYE, model.close())
   }
 
   private async dial(): Promise<ChannelModel> {
@@ -163,6 +165,11 @@ function quiet<C extends Channel>(channel: C): C {
   channel.on('error', () => {})
   channel.on('handler-error', () => {})
   return channel
+}
+
+/** Resolves when the channel is closed, or soon. */
+export async function closed(channel: Channel | undefined): Promise<void> {
+  if (channel !== undefined) await atMost(GOODBYE, channel.close())
 }
 
 async function loadClient() {

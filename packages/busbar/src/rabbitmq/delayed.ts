@@ -1,6 +1,7 @@
 import type { Channel, ConsumeMessage, Message } from 'amqplib'
 import { dueOf } from './again.ts'
 import { pauseAfter, sleep } from './backoff.ts'
+import { closed } from './connection.ts'
 import type { RabbitContext } from './context.ts'
 import { explain } from './errors.ts'
 
@@ -71,7 +72,7 @@ export class DelayedQueue {
     this.ended = true
     const { channel } = this
     this.clear()
-    await channel?.close().catch(() => {})
+    await closed(channel)
   }
 
   private clear(): void {

@@ -1,7 +1,8 @@
 import type { Channel, ConsumeMessage } from 'amqplib'
 import type { Verdict } from '../broker/index.ts'
 import { Acks } from './acks.ts'
-import { pauseAfter, sleep } from './backoff.ts'
+import { atMost, pauseAfter, sleep } from './backoff.ts'
+import { closed } from './connection.ts'
 import type { RabbitContext } from './context.ts'
 import { type DeliveryOwner, HandedOut } from './delivery.ts'
 import { Line, type LineHost } from './line.ts'
@@ -9,6 +10,9 @@ import { Marks } from './marks.ts'
 import { storeVerdict, type Stores } from './settling.ts'
 import type { Topic } from './topology.ts'
 import type { Window } from './window.ts'
+
+/** Milliseconds to store what is given back with nothing counted. */
+const MOST_TO_LEAVE = 5_000
 
 /** What a partition needs of its member. */
 export interface PartitionHost {
@@ -109,19 +113,11 @@ export class OwnedPartition implements LineHost, DeliveryOwner {
     const { channel } = this
     this.acks.flush()
     if (this.open.size > 0) {
-      const known = async (): Promise<void> => {
-        await this.takingOver
-        const cut = [...this.open].filter(({ state }) => state !== 'held')
-        await this.marks.leave(this.line.held, cut)
-      }
-      try {
-        await Promise.race([known(), this.ended.promise])
-      } catch (error) {
-        this.host.context.logger.warn({ queue: this.queue, err: String(error) }, 'what was in hand counts as begun')
-      }
+      // A connection that is lost meanwhile, or a server that does not answer, must not hold up a stop.
+      await atMost(MOST_TO_LEAVE, Promise.race([this.remember(), this.ended.promise]))
     }
     this.end()
-    await channel?.close().catch(() => {})
+    await closed(channel)
   }
 
   begin(delivery: HandedOut): Promise<void> {
@@ -143,6 +139,16 @@ export class OwnedPartition implements LineHost, DeliveryOwner {
     const failure = { reason: 'undecodable', error: { name, message }, handler: this.host.group, attempts: 0 } as const
     delivery.state = 'out'
     this.settle(delivery, { deadLetter: { ...failure, firstFailedAt: now, lastFailedAt: now } })
+  }
+
+  private async remember(): Promise<void> {
+    try {
+      await this.takingOver
+      const cut = [...this.open].filter(({ state }) => state !== 'held')
+      await this.marks.leave(this.line.held, cut)
+    } catch (error) {
+      this.host.context.logger.warn({ queue: this.queue, err: String(error) }, 'what was in hand counts as begun')
+    }
   }
 
   private receive(received: ConsumeMessage | null): void {

@@ -1,12 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import type { Channel, ConsumeMessage } from 'amqplib'
-import { pauseAfter, sleep } from './backoff.ts'
+import { atMost, pauseAfter, sleep } from './backoff.ts'
+import { closed } from './connection.ts'
 import { type RabbitContext, withChannel } from './context.ts'
 import { explain } from './errors.ts'
 import { PRESENCE } from './topology.ts'
 
 /** Milliseconds between two looks at how many brokers there are. */
 const LOOK = 500
+/** Milliseconds for a last word; without it the others find out by counting. */
+const GOODBYE = 1_000
 /** Milliseconds that brokers have to answer a question. */
 const ANSWER = 1_000
 
@@ -128,8 +131,8 @@ export class Roster {
     for (const { enough } of this.questions) enough()
     const { channel } = this
     this.channel = undefined
-    await this.say({ say: 'bye', from: this.id })
-    await channel?.close().catch(() => {})
+    await atMost(GOODBYE, this.say({ say: 'bye', from: this.id }))
+    await closed(channel)
   }
 
   private async tryAgain(): Promise<void> {
@@ -148,7 +151,7 @@ export class Roster {
   private async listen(): Promise<void> {
     const { context } = this
     const channel = await context.consuming.channel()
-    await this.channel?.close().catch(() => {})
+    await closed(this.channel)
     this.channel = channel
     channel.on('close', () => {
       if (this.channel !== channel) return

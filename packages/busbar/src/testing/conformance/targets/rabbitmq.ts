@@ -19,7 +19,7 @@ const isChild = /[\\/]child\.[jt]s$/.test(process.argv[1] ?? '')
 export async function createBroker(options: TargetOptions): Promise<Broker> {
   const { namespace: prefix, lease } = options
   const url = isChild ? urlOf(options) : (await Wire.of(options)).url
-  const heartbeat = lease === undefined ? {} : { heartbeat: Math.max(1, Math.floor(lease / 2_000)) }
+  const heartbeat = lease === undefined ? {} : { heartbeat: Math.max(2, Math.floor(lease / 1_000)) }
   return new RabbitMqBroker({ url, prefix, logger: silent, ...heartbeat })
 }
 
