@@ -5,7 +5,8 @@ import type { Apis, Kafka } from './apis.ts'
 import { pauseAfter, sleep } from './backoff.ts'
 import { type Connected, poolOf } from './connection.ts'
 import { isApi, isPassing, reasonOf } from './errors.ts'
-import type { Address, Settings } from './options.ts'
+import type { Address } from './address.ts'
+import type { Settings } from './options.ts'
 
 /** A topic as the server has it. */
 export interface TopicInfo {

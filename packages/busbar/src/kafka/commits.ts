@@ -4,6 +4,7 @@ import { isApi, reasonOf } from './errors.ts'
 import type { KafkaContext } from './context.ts'
 import type { ToCommit } from './offsets.ts'
 import type { OwnedPartition, Snapshot } from './partition.ts'
+import type { Window } from './window.ts'
 
 /** Milliseconds after which what has settled is committed, where nobody waits for it. */
 const SOON = 5
@@ -18,6 +19,7 @@ export class Commits {
   private readonly context: KafkaContext
   private readonly group: string
   private readonly store: Store
+  private readonly window: Window
   private readonly enough: number
   private readonly waiting = new Set<OwnedPartition>()
   private settled = 0
@@ -25,18 +27,19 @@ export class Commits {
   private running: Promise<void> | undefined
   private timer: NodeJS.Timeout | undefined
 
-  constructor(context: KafkaContext, group: string, prefetch: number, store: Store) {
+  constructor(context: KafkaContext, group: string, window: Window, store: Store) {
     this.context = context
     this.group = group
     this.store = store
-    // Half a window, so that the other half is handed out meanwhile.
-    this.enough = Math.max(1, Math.floor(prefetch / 2))
+    this.window = window
+    // Half of a large window, so that the other half is handed out meanwhile.
+    this.enough = Math.max(64, Math.floor(window.prefetch / 2))
   }
 
   request(partition: OwnedPartition, now: boolean): void {
     this.waiting.add(partition)
     if (this.running !== undefined) return
-    if (now || ++this.settled >= this.enough) this.go()
+    if (now || this.window.full || ++this.settled >= this.enough) this.go()
     else this.timer ??= setTimeout(() => this.go(), SOON)
   }
 

@@ -1,6 +1,7 @@
 import type { ConnectionPool } from '@platformatic/kafka'
 import { BrokerError } from '../broker/index.ts'
 import { ConfigurationError } from '../message/errors.ts'
+import { shown } from './address.ts'
 import { type Apis, choose, type Kafka } from './apis.ts'
 import { pauseAfter, sleep } from './backoff.ts'
 import { isAuthentication, isPassing, isTls, reasonOf } from './errors.ts'
@@ -53,7 +54,7 @@ async function load(): Promise<Kafka> {
 
 async function dial(client: Kafka, pool: ConnectionPool, settings: Settings): Promise<Apis> {
   const { brokers, connectTimeout } = settings
-  const servers = brokers.map(({ host, port }) => `${host}:${port}`).join(', ')
+  const servers = shown(settings)
   const deadline = performance.now() + connectTimeout
   for (let failures = 1; ; failures++) {
     try {
@@ -66,14 +67,17 @@ async function dial(client: Kafka, pool: ConnectionPool, settings: Settings): Pr
       if (error instanceof ConfigurationError) throw error
       if (isAuthentication(error)) {
         throw new BrokerError(
-          `the Kafka server at ${servers} refuses these credentials (${reasonOf(error)}): check 'client.sasl'`,
+          `the Kafka server at ${servers} refuses these credentials (${reasonOf(error)}): check 'username', 'password' and 'mechanism'`,
           { cause: error },
         )
       }
       if (isTls(error)) {
-        throw new BrokerError(`no TLS with the Kafka server at ${servers}: ${reasonOf(error)}; check 'client.tls'`, {
-          cause: error,
-        })
+        throw new BrokerError(
+          `no TLS with the Kafka server at ${servers}: ${reasonOf(error)}; check 'tls' (or kafka:// and kafkas:// in 'brokers')`,
+          {
+            cause: error,
+          },
+        )
       }
       if (!isPassing(error))
         throw new BrokerError(`the Kafka server at ${servers} refuses: ${reasonOf(error)}`, { cause: error })
@@ -92,7 +96,7 @@ async function dial(client: Kafka, pool: ConnectionPool, settings: Settings): Pr
 
 /** A server that wants TLS or credentials hangs up without a word. */
 function hint({ client }: Settings): string {
-  const missing = [client.tls === undefined ? `'client.tls'` : '', client.sasl === undefined ? `'client.sasl'` : '']
+  const missing = [client.tls === undefined ? `'tls'` : '', client.sasl === undefined ? `'username'` : '']
   const named = missing.filter((name) => name !== '')
   return named.length === 0 ? '' : `, and ${named.join(' and ')} where the server asks for it`
 }

@@ -1,17 +1,29 @@
+import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import type { ConnectionOptions } from '@platformatic/kafka'
 import type { BrokerLogger } from '../broker/logger.ts'
 import { ConfigurationError } from '../message/errors.ts'
+import { serversOf, type Servers } from './address.ts'
 
 export interface KafkaBrokerOptions {
-  /** `host:9092`, or several, separated by commas or as a list. Default: `127.0.0.1:9092`. */
+  /**
+   * `host:9092`, `kafka://user:password@host:9092`, `kafkas://…` for TLS; several in a list or separated by commas.
+   * Default: `127.0.0.1:9092`.
+   */
   readonly brokers?: string | readonly string[]
+  /** Wins over the one of the URL, as does `password`. */
+  readonly username?: string
+  readonly password?: string
+  /** How `username` and `password` are shown to the server (SASL). Default: `PLAIN`. */
+  readonly mechanism?: 'PLAIN' | 'SCRAM-SHA-256' | 'SCRAM-SHA-512'
+  /** `true`, or what `tls.connect` of Node takes: `{ ca, cert, key, servername }`. */
+  readonly tls?: boolean | TlsOptions
   /** Begin of every topic and consumer group of this deployment: letters, digits, `.`, `_` and `-`; may be empty. Default: `busbar`. */
   readonly prefix?: string
   /** Name of this program on the server. Default: `busbar`. */
   readonly clientId?: string
-  /** Options of the client's connections: `tls`, `sasl`, `connectTimeout` … They win over the ones here. */
+  /** Options of the client's connections: `sasl` with tokens, `connectTimeout` … They win over the ones here. */
   readonly client?: ConnectionOptions
-  /** Milliseconds for which `start` tries to reach the servers. Default: 30,000. */
+  /** Milliseconds for which `start` tries to reach the servers. Default: 90,000. */
   readonly connectTimeout?: number
   /** Milliseconds to wait for an answer of the server. Default: 30,000. */
   readonly requestTimeout?: number
@@ -50,12 +62,11 @@ export const HEADER_ROOM = 64 * 1024
 /** The options with their defaults. @throws ConfigurationError */
 export function complete(options: KafkaBrokerOptions) {
   const { brokers = '127.0.0.1:9092', prefix = 'busbar', clientId = 'busbar', client = {}, lease = 15_000 } = options
-  const { connectTimeout = 30_000, requestTimeout = 30_000, publishTimeout = 120_000 } = options
+  const { connectTimeout = 90_000, requestTimeout = 30_000, publishTimeout = 120_000 } = options
   const { heartbeat = Math.ceil(lease / 10), partitions = 8, replicas = -1, maxAge = 7 * 24 * 3_600_000 } = options
   const { maxBytes = -1, topicConfig = {}, compression = 'none', maxMessageBytes = 2_000_000 } = options
   const { fetchBytes = 131_072 } = options
-  const list = (typeof brokers === 'string' ? brokers.split(',') : [...brokers]).map((each) => addressOf(each.trim()))
-  if (list.length === 0) throw new ConfigurationError(`option 'brokers' names none: give 'host:9092'`)
+  const servers = serversOf(brokers)
   if (!/^[A-Za-z0-9._-]*$/.test(prefix)) {
     throw new ConfigurationError(`option 'prefix' must be letters, digits, '.', '_' and '-', not '${prefix}'`)
   }
@@ -69,10 +80,10 @@ export function complete(options: KafkaBrokerOptions) {
   whole('fetchBytes', fetchBytes, 1)
   if (replicas !== -1) whole('replicas', replicas, 1)
   return {
-    brokers: list,
+    brokers: servers.brokers,
     prefix,
     clientId,
-    client,
+    client: { ...accessOf(options, servers), ...client },
     connectTimeout,
     requestTimeout,
     publishTimeout,
@@ -89,24 +100,17 @@ export function complete(options: KafkaBrokerOptions) {
   }
 }
 
-export type Settings = ReturnType<typeof complete>
-
-export interface Address {
-  readonly host: string
-  readonly port: number
-}
-
-function addressOf(text: string): Address {
-  const match = /^(?:\[([^\]]+)\]|([^:/@\s]+))(?::(\d{1,5}))?$/.exec(text)
-  const host = match?.[1] ?? match?.[2]
-  if (host === undefined) {
-    // It may hold a password.
-    throw new ConfigurationError(
-      `option 'brokers' must be 'host:port', one or several, not '${text.replace(/^.*@/, '')}'`,
-    )
+/** What the client's connections need to be let in. */
+function accessOf(options: KafkaBrokerOptions, servers: Servers): ConnectionOptions {
+  const { tls = servers.tls, mechanism = 'PLAIN' } = options
+  const { username = servers.username, password = servers.password ?? '' } = options
+  return {
+    ...(tls === false ? {} : { tls: tls === true ? {} : tls }),
+    ...(username === undefined ? {} : { sasl: { mechanism, username, password } }),
   }
-  return { host, port: Number(match?.[3] ?? 9092) }
 }
+
+export type Settings = ReturnType<typeof complete>
 
 function whole(name: string, value: number, least: number): void {
   if (Number.isSafeInteger(value) && value >= least) return

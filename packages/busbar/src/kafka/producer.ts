@@ -263,7 +263,7 @@ function explained(topic: string, error: Error): Error {
     )
   }
   if (apiId === 'TOPIC_AUTHORIZATION_FAILED') {
-    return new BrokerError(`this user may not write to topic ${topic}: allow it Write ('client.sasl' names the user)`, {
+    return new BrokerError(`this user may not write to topic ${topic}: allow it Write ('username')`, {
       cause: error,
     })
   }

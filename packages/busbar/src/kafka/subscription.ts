@@ -42,7 +42,7 @@ export class GroupMember implements BrokerSubscription, PartitionHost, Membershi
     this.window = new Window(spec, deliver)
     this.fetcher = new Fetcher(context.cluster)
     this.onStopped = onStopped
-    this.commits = new Commits(context, spec.group, spec.prefetch, async (places) => {
+    this.commits = new Commits(context, spec.group, this.window, async (places) => {
       await this.membership?.commit(places)
     })
   }

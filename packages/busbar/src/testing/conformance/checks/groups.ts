@@ -172,6 +172,8 @@ export const groupChecks: readonly Check[] = [
       const quick = await ctx.collect(broker, { group: ctx.name('quick') })
       await broker.publish(numbered(ctx.topic, 200, 10))
       await quick.received(200)
+      // Nothing says that the slow one begins first.
+      await slow.received(1)
       assert.equal(slow.deliveries.length, 1)
       gate.open()
       await slow.received(200)
