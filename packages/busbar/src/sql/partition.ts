@@ -42,6 +42,8 @@ export class OwnedPartition implements LeaseName, DeliveryOwner {
   /** When storing failed: not again before this, by `performance.now()`. */
   storeAgainAt = 0
   storeFailures = 0
+  /** A fetch failed, and it is not known whether its commit came through: what it has handed out nobody has. */
+  uncertain = false
   /** The stored cursor differs from what is true. */
   dirty = false
   /** Those who wait until the cursor is stored. */

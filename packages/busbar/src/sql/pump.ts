@@ -1,9 +1,10 @@
 import { performance } from 'node:perf_hooks'
-import { advance, advanceAtOnce, type Advanced, type Budget, Step } from './advance.ts'
+import { advance, advanceAtOnce } from './advance.ts'
 import { pauseAfter, pauseWhileHeld } from './backoff.ts'
 import type { SqlContext } from './context.ts'
 import type { Statements } from './executor.ts'
 import type { OwnedPartition, ToStore } from './partition.ts'
+import { type Advanced, type Budget, Step } from './step.ts'
 import { store } from './store.ts'
 import type { Window } from './window.ts'
 
@@ -82,7 +83,7 @@ export class Pump {
     try {
       found = await this.advanceAll(touched, new Set(fetching))
     } catch (error) {
-      for (const partition of touched) partition.dirty = partition.more = true
+      for (const partition of touched) partition.dirty = partition.more = partition.uncertain = true
       throw error
     }
     for (const step of found) {

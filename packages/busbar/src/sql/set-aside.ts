@@ -115,12 +115,17 @@ export async function setAside(sql: Statements, one: SetAside): Promise<void> {
       failure?.firstFailedAt ?? one.firstFailedAt ?? null,
       failure?.lastFailedAt ?? null,
       failure?.reason ?? null,
-      failure?.handler ?? null,
-      failure?.error.name ?? null,
-      failure?.error.message ?? null,
-      failure?.error.stack ?? null,
+      keepable(failure?.handler),
+      keepable(failure?.error.name),
+      keepable(failure?.error.message),
+      keepable(failure?.error.stack),
     ),
   )
+}
+
+/** What an error says may be anything; a dead letter has to be stored all the same. */
+function keepable(text: string | undefined): string | null {
+  return text?.toWellFormed().replaceAll('\0', '\uFFFD') ?? null
 }
 
 /** Stores a dead letter; one that the group already has of the same message is replaced. */
@@ -188,6 +193,24 @@ export async function postpone(
     `UPDATE busbar_set_aside SET state = 'due', handed = 0, due_at = ?, attempts = ?, redeliveries = redeliveries + 1,
        first_failed_at = COALESCE(first_failed_at, ?) WHERE entry = ?`,
     [to.dueAt, to.attempts, to.firstFailedAt, entry],
+  )
+}
+
+/** Whether the commit of an earlier try came through is not known: what it stored of this message is taken back. */
+export async function takeBack(sql: Statements, one: SetAside): Promise<void> {
+  await sql.run(`DELETE FROM busbar_set_aside WHERE grp = ? AND id = ? AND origin = ? AND state <> 'dead'`, [
+    one.group,
+    one.message.id,
+    one.origin,
+  ])
+}
+
+/** The same for a fetch: what it has marked as handed out, and nobody has, is to be handed out again. */
+export async function unmark(sql: Statements, lease: LeaseName, known: readonly number[]): Promise<void> {
+  const but = known.length === 0 ? '' : ` AND entry NOT IN (${placeholders(known.length)})`
+  await sql.run(
+    `UPDATE busbar_set_aside SET handed = 0 WHERE grp = ? AND topic = ? AND partition = ? AND handed > 0${but}`,
+    [...here(lease), ...known],
   )
 }
 

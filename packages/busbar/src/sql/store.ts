@@ -1,11 +1,11 @@
 import type { Failure } from '../broker/index.ts'
-import { parked } from './advance.ts'
+import { parked } from './step.ts'
 import type { SqlContext } from './context.ts'
 import type { HandedOut } from './delivery.ts'
 import type { Statements } from './executor.ts'
 import { holds, storeCursor } from './leases.ts'
 import type { OwnedPartition, ToStore } from './partition.ts'
-import { advanceLane, giveBack, postpone, putDead, remove, type SetAside, setAside } from './set-aside.ts'
+import { advanceLane, giveBack, postpone, putDead, remove, type SetAside, setAside, takeBack } from './set-aside.ts'
 
 /** What storing a batch of verdicts has changed, to be taken over in memory once it is committed. */
 export interface Stored {
@@ -64,26 +64,25 @@ async function storeOne(sql: Statements, partition: OwnedPartition, one: ToStore
       if (entry !== undefined) await giveBack(sql, entry, delivery.begun)
       return
     case 'park':
-      return setAside(sql, parked(partition, delivery, now))
+      return putAside(sql, parked(partition, delivery, now), partition)
     case 'redeliver': {
       const { after, firstFailedAt } = settlement.redeliver
       const attempts = Math.max(delivery.begun, settlement.redeliver.attempts)
       const dueAt = now + Math.max(0, after)
       if (entry !== undefined) return postpone(sql, entry, { dueAt, attempts, firstFailedAt })
       const redeliveries = delivery.redeliveries + 1
-      return setAside(sql, {
-        ...copyOf(partition, delivery),
-        state: 'due',
-        dueAt,
-        attempts,
-        redeliveries,
-        firstFailedAt,
-      })
+      const copy = { ...copyOf(partition, delivery), dueAt, attempts, redeliveries, firstFailedAt }
+      return putAside(sql, { ...copy, state: 'due' }, partition)
     }
     case 'deadLetter':
       if (entry !== undefined) await remove(sql, entry)
       return putDead(sql, deadLetter(partition, delivery, settlement.failure))
   }
+}
+
+async function putAside(sql: Statements, one: SetAside, { storeFailures }: OwnedPartition): Promise<void> {
+  if (storeFailures > 0) await takeBack(sql, one)
+  await setAside(sql, one)
 }
 
 function copyOf(partition: OwnedPartition, delivery: HandedOut): SetAside {

@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import type { Deliver, SubscriptionSpec, Verdict } from '../broker/index.ts'
 import { isLater } from '../broker/index.ts'
-import type { Advanced } from './advance.ts'
+import type { Advanced } from './step.ts'
 import { type HandedOut, isUnsettled } from './delivery.ts'
 import type { OwnedPartition, Settlement } from './partition.ts'
 
@@ -66,6 +66,7 @@ export class Window {
   take(partition: OwnedPartition, step: Advanced): void {
     partition.position = step.position
     partition.backlog = step.backlog
+    if (step.certain) partition.uncertain = false
     // Not lowered here: the log may have grown while the step was under way.
     partition.more ||= step.more
     partition.nextDue = step.nextDue
