@@ -123,7 +123,8 @@ class Run {
     })
     const stopped = await Promise.all(consumers.map((consumer) => consumer.stop(15_000)))
     const comparison = this.#ledger.compare()
-    if (comparison.lost > 0 || comparison.outOfOrder > 0) for (const line of this.#ledger.examples()) say(line)
+    if (comparison.lost > 0 || (comparison.outOfOrder > 0 && capabilities.order === 'key'))
+      for (const line of this.#ledger.examples()) say(line)
     for (const [trouble, count] of this.#troubles) say(`${count} times ${trouble}`)
     for (const crash of this.#crashes) say(crash)
     return judge({
