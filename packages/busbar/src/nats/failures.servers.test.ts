@@ -155,7 +155,10 @@ test('a stream that another program made, or whose subjects it takes, is told', 
   await withManager(server, async (jsm) => {
     await jsm.streams.add({ name: 'mine', subjects: ['taken.>'] })
     await jsm.streams.add({ name: 'other_state', subjects: ['something'] })
+    await jsm.streams.add({ name: 'busbar_t_orders', subjects: ['busbar.t.orders.*'] })
   })
+  const broker = await started({ servers: server.url })
+  await expect(broker.publish([order('one')])).rejects.toThrow(/busbar_t_orders.*'busbar\.partitions'/)
   expect((await refusal({ servers: server.url, prefix: 'taken' })).message).toMatch(/below 'taken\.'.*'prefix'/)
   expect((await refusal({ servers: server.url, prefix: 'other' })).message).toMatch(/other_state.*'subjects'/)
 })

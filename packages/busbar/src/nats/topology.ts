@@ -77,7 +77,7 @@ export class Topology {
   /** What the server has otherwise than this broker would make it. */
   async verify(): Promise<Difference[]> {
     const topics = await this.all()
-    const wanted = [...this.shared(), ...topics.map(({ name }) => this.topicConfig(name))]
+    const wanted = [...this.shared(), ...topics.map(({ name, partitions }) => this.topicConfig(name, partitions))]
     const found = await Promise.all(
       wanted.map(async (config) => differences(config, (await this.connection.jsm.streams.info(config.name)).config)),
     )
@@ -85,18 +85,15 @@ export class Topology {
   }
 
   private async makeTopic(name: string): Promise<void> {
-    this.remember(name, await this.make(this.topicConfig(name)))
+    const config = this.topicConfig(name, this.settings.partitions)
+    // One that is there keeps the number of partitions that it was made with.
+    this.remember(name, await this.make(config, (found) => this.topicConfig(name, partitionsOf(found))))
   }
 
   private remember(name: string, config: StreamConfig): Topic {
     const known = this.topics.get(name)
     if (known !== undefined) return known
-    const partitions = Number(config.metadata?.[PARTITIONS])
-    if (!(partitions >= 1)) {
-      throw new BrokerError(
-        `stream ${config.name} was not made by Busbar: its metadata has no ${PARTITIONS}. Add it, or use another 'prefix'`,
-      )
-    }
+    const partitions = partitionsOf(config)
     const topic = { name, stream: config.name, partitions, schedules: config.allow_msg_schedules === true }
     this.topics.set(name, topic)
     return topic
@@ -106,7 +103,7 @@ export class Topology {
    * A stream that is there already is taken as it is, where it can keep our promises; `verify` tells the differences. What the server
    * answers counts: an old one accepts settings that it does not know, and leaves them out.
    */
-  private async make(config: Wanted): Promise<StreamConfig> {
+  private async make(config: Wanted, wanted = (_found: StreamConfig): Wanted => config): Promise<StreamConfig> {
     const { jsm } = this.connection
     let made: StreamConfig
     try {
@@ -116,7 +113,7 @@ export class Topology {
       if (found === undefined) throw cannotMake(config, error, this.names.prefix)
       made = found.config
     }
-    const unfit = differences(config, made).filter(breaksPromises)
+    const unfit = differences(wanted(made), made).filter(breaksPromises)
     if (unfit.length === 0) return made
     throw new BrokerError(
       `stream ${config.name} exists with other settings, with which Busbar cannot keep its promises: ` +
@@ -125,10 +122,11 @@ export class Topology {
     )
   }
 
-  private topicConfig(name: string): Wanted {
+  private topicConfig(name: string, partitions: number): Wanted {
     const { nanos, schedules } = this.connection
-    const { maxAge, maxBytes, duplicateWindow, partitions } = this.settings
-    const subjects = [this.names.log(name, '*')]
+    const { maxAge, maxBytes, duplicateWindow } = this.settings
+    // No wildcard: what a plain client sends to a partition that nobody reads is refused.
+    const subjects = Array.from({ length: partitions }, (_, partition) => this.names.log(name, partition))
     if (schedules) subjects.push(this.names.delayed(name, '*', '*'))
     return {
       ...this.common(),
@@ -166,6 +164,15 @@ export class Topology {
       deny_purge: false,
     } as const
   }
+}
+
+/** @throws BrokerError where the stream is not Busbar's */
+function partitionsOf({ name, metadata }: StreamConfig): number {
+  const partitions = Number(metadata?.[PARTITIONS])
+  if (partitions >= 1) return partitions
+  throw new BrokerError(
+    `stream ${name} was not made by Busbar: its metadata has no '${PARTITIONS}'. Add it, or use another 'prefix'`,
+  )
 }
 
 type Wanted = Partial<StreamConfig> & { readonly name: string }
