@@ -1,3 +1,4 @@
+import { connect } from 'node:net'
 import type * as BullMq from 'bullmq'
 import type * as IoRedis from 'ioredis'
 import type { Redis, RedisOptions } from 'ioredis'
@@ -68,6 +69,7 @@ export class Connections {
    */
   async connect(name: string, { resend = false, together = false, blocks = 0 }: Connecting = {}): Promise<Redis> {
     const { Redis: Client } = await this.load()
+    if (this.ending) throw new BrokerError(`the connection to ${this.where} was stopped before it was there`)
     const { client, url, logger } = this.settings
     const redis: Redis = new Client(url, {
       ...client,
@@ -97,6 +99,7 @@ export class Connections {
     })
     redis.on('ready', () => (told = ''))
     refuseUnanswered(redis, (error) => refused.reject(this.refusal(error)))
+    refusePlain(redis, (error) => refused.reject(this.refusal(error)))
     redis.connect().catch(() => {})
     try {
       await Promise.race([redis.ping(), refused.promise])
@@ -146,6 +149,22 @@ function refuseUnanswered(redis: Redis, refuse: (error: Error) => void): void {
     if (unanswered === MOST_UNANSWERED) {
       refuse(new Error('it ends every connection without an answer, as a server does that wants TLS'))
     }
+  })
+}
+
+/** A server without TLS takes the beginning of TLS for a command that goes on, and says nothing: it is asked without. */
+function refusePlain(redis: Redis, refuse: (error: Error) => void): void {
+  const { tls, host = '127.0.0.1', port = 6379 } = redis.options
+  if (tls === undefined) return
+  redis.on('error', (error: Error) => {
+    if (!error.message.includes('ETIMEDOUT')) return
+    const socket = connect({ host, port }, () => socket.write('PING\r\n'))
+    socket.setTimeout(1_000, () => socket.destroy())
+    socket.on('error', () => {})
+    socket.once('data', (answer) => {
+      socket.destroy()
+      if (/^[+-]/.test(String(answer))) refuse(new Error('it talks without TLS, and not with it'))
+    })
   })
 }
 

@@ -139,7 +139,8 @@ export class Registry {
   }
 
   private async read(): Promise<void> {
-    const replies = await this.redis.multi().get(this.versionKey).hvals(`${this.prefix}:registry`).exec()
+    // The version first: what is read after it is at least as new.
+    const replies = await this.redis.pipeline().get(this.versionKey).hvals(`${this.prefix}:registry`).exec()
     const [version, all] = (replies ?? []).map(([error, reply]) => {
       if (error !== null) throw error
       return reply

@@ -1,3 +1,4 @@
+import { bullmq, type BullMqConfig } from './bullmq.ts'
 import type { BrokerEntry } from './entry.ts'
 import { memory, type MemoryConfig } from './memory.ts'
 import { nats, type NatsConfig } from './nats.ts'
@@ -7,7 +8,7 @@ import { sqlite, type SqliteConfig } from './sqlite.ts'
 export type { BrokerEntry, BrokerUrl } from './entry.ts'
 
 /** Which broker, and its own settings under its own name. */
-export type BrokerConfig = MemoryConfig | SqliteConfig | RedisConfig | RedisPubSubConfig | NatsConfig
+export type BrokerConfig = MemoryConfig | SqliteConfig | RedisConfig | RedisPubSubConfig | NatsConfig | BullMqConfig
 
 /** Every kind of broker that can be named by a URL or a type. */
 export const BROKERS: Readonly<Record<BrokerConfig['type'], BrokerEntry>> = {
@@ -16,4 +17,5 @@ export const BROKERS: Readonly<Record<BrokerConfig['type'], BrokerEntry>> = {
   redis,
   'redis-pubsub': redisPubSub,
   nats,
+  bullmq,
 }
