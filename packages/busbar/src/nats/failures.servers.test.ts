@@ -127,13 +127,10 @@ test('a permission that is missing is named, at the start and at a publish', asy
 
 test('a stream with settings that break promises is refused by their names; other settings are told by verify', async () => {
   const server = await startNats('')
+  const subjects = ['busbar.t.orders.0', 'busbar.t.orders.1']
+  const metadata = { 'busbar.partitions': '2' }
   await withManager(server, (jsm) =>
-    jsm.streams.add({
-      name: 'busbar_t_orders',
-      subjects: ['busbar.t.orders.*'],
-      retention: 'workqueue',
-      max_age: 60e9,
-    }),
+    jsm.streams.add({ name: 'busbar_t_orders', subjects, retention: 'workqueue', metadata }),
   )
   const broker = await started({ servers: server.url })
   await expect(broker.publish([order('one')])).rejects.toThrow(/busbar_t_orders.*'retention' is "workqueue".*'prefix'/)

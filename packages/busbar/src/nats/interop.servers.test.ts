@@ -101,5 +101,5 @@ test('what a plain client writes as a CloudEvent, in binary and in structured mo
 test('a partition that nobody reads takes nothing from a plain client', async () => {
   const bus = await busOn('range')
   await bus.publish(OrderPlaced.create({ total: 1, note: '' }))
-  await expect(jetstream(plain).publish('range.t.orders.8', '{}')).rejects.toThrow()
+  await expect(jetstream(plain).publish('range.t.orders.8', '{}')).rejects.toThrow(/no responders|not enabled/i)
 })
