@@ -62,7 +62,7 @@ describe('the packed library', () => {
 
   describe('installed in an empty project', () => {
     let project: string
-    let readme: { readonly program: string; readonly output: string }
+    let readme: { readonly program: string; readonly output: string; readonly tour: string }
 
     beforeAll(async () => {
       readme = helloWorld(await readFile(join(root, 'README.md'), 'utf8'))
@@ -100,6 +100,11 @@ describe('the packed library', () => {
       const own = /^(every-path\.ts|node_modules\/busbar\/)/
       const lines = (await complaints(full, 'every-path.ts', importing(paths))).split('\n')
       expect(lines.filter((line) => own.test(line))).toEqual([])
+    })
+
+    test("type-checks the README's tour of what it can do", async () => {
+      expect(readme.tour).toMatch(/bus\.request[^]*bridge\(/)
+      expect(await complaints(project, 'tour.ts', `${TOUR}\n${readme.tour}`)).toBe('')
     })
 
     test("type-checks and runs the README's hello world, which prints what the README says", async () => {
@@ -161,12 +166,33 @@ async function pack(workspace: string): Promise<{ tarball: string; files: readon
 }
 
 /** The first TypeScript block of the README and the output that follows it. */
-function helloWorld(text: string): { program: string; output: string } {
+function helloWorld(text: string): { program: string; output: string; tour: string } {
   const [, program, output] = /^```ts\n([\s\S]*?)^```$[\s\S]*?^```text\n([\s\S]*?)^```$/m.exec(text) ?? []
   if (program === undefined || output === undefined)
     throw new Error('README.md has no ```ts block followed by a ```text block')
-  return { program, output }
+  const [, , ...others] = text.split(/^```ts\n/m)
+  const tour = others.map((block) => block.slice(0, block.indexOf('```'))).join('\n')
+  return { program, output, tour }
 }
+
+/** What the blocks after the hello world take for granted. */
+const TOUR = `
+import { command, createEventBus, enrichment, event, filtering, logging, type Message, on, query, timeout, typed } from 'busbar'
+import { bridge } from 'busbar/bridge'
+import { MemoryBroker } from 'busbar/memory'
+const bus = await createEventBus('memory:')
+const OrderPlaced = event('OrderPlaced', typed<{ orderId: string }>())
+const OrderCancelled = event('OrderCancelled', typed<{ orderId: string; reason: string }>())
+const ChargeCard = command('ChargeCard', typed<{ orderId: string }>())
+const GetTotal = query('GetTotal', typed<{ orderId: string }>(), typed<{ total: number }>())
+const orders: { orderId: string }[] = []
+const charge = ({ data }: Message<{ orderId: string }>): void => console.log(data.orderId)
+const refund = ({ data }: Message<{ orderId: string; reason: string }>): void => console.log(data.reason)
+const archive = (message: Message): void => console.log(message.id)
+const addTenant = () => ({ metadata: { tenantId: 't' } })
+const onlyMine = (message: Message): boolean => message.metadata.tenantId === 't'
+const [sqlite, kafka] = [new MemoryBroker(), new MemoryBroker()]
+`
 
 /** What a program imports beside busbar, at the versions that the workspace uses. */
 function others(program: string): readonly string[] {
