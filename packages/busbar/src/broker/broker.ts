@@ -130,6 +130,7 @@ export interface Broker {
   /**
    * Resolves when the broker has confirmed every message of the batch; order within a key is the order of the batch and of the calls.
    * Rejects with `PublishError`, which says which messages were not confirmed, where only some failed. Safe to call concurrently.
+   * A broker that confirms at once gives back `CONFIRMED`.
    */
   publish(batch: readonly Outgoing[]): Promise<void>
   /** Resolves once the broker has really subscribed: nothing confirmed afterwards is missed. */

@@ -1,5 +1,6 @@
 export * from './broker.ts'
 export * from './capabilities.ts'
+export * from './confirmed.ts'
 export * from './dead-letter-filter.ts'
 export * from './dead-letters.ts'
 export * from './errors.ts'

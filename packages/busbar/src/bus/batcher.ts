@@ -1,4 +1,4 @@
-import { type Broker, BrokerError, type Outgoing, PublishError } from '../broker/index.ts'
+import { type Broker, BrokerError, CONFIRMED, type Outgoing, PublishError } from '../broker/index.ts'
 
 /** One call of publish that waits for the confirmation of all its messages. They are settled in their order. */
 class Ticket {
@@ -40,7 +40,8 @@ const MAX_BATCH = 1_000
 
 /**
  * Turns concurrent publishes into batches: what is published in the same turn of the event loop, and while the batch
- * before is under way, goes to the broker together. One batch at a time, so the order of the calls is kept.
+ * before is under way, goes to the broker together. One batch at a time, so the order of the calls is kept. For a broker
+ * that confirms at once there is nothing to wait for: a single message goes to it in the call that publishes it.
  */
 export class Batcher {
   /** Batches begun so far. */
@@ -51,6 +52,12 @@ export class Batcher {
   private tickets: Ticket[] = []
   private scheduled = false
   private busy = false
+  /** Messages that were taken out of `waiting` and are not confirmed. */
+  private unconfirmed = 0
+  /** A message that went to the broker outside of a batch and is not confirmed. */
+  private following: Promise<void> | undefined
+  /** The broker confirmed at once when it was last asked. */
+  private atOnce = false
 
   constructor(broker: Broker) {
     this.broker = broker
@@ -71,11 +78,30 @@ export class Batcher {
 
   /** The same for a single message. */
   addOne(outgoing: Outgoing): Promise<void> {
+    if (this.atOnce && this.unconfirmed === 0 && this.waiting.length === 0) {
+      this.batches++
+      const confirmed = this.broker.publish([outgoing])
+      return confirmed === CONFIRMED ? CONFIRMED : this.follow(confirmed)
+    }
     return new Promise((resolve, reject) => {
       this.waiting.push(outgoing)
       this.tickets.push(new Ticket(1, resolve, reject))
       this.schedule()
     })
+  }
+
+  /** A single message that was not confirmed at once after all: what is published meanwhile goes after it. */
+  private follow(confirmed: Promise<void>): Promise<void> {
+    this.atOnce = false
+    const told = confirmed.catch((thrown: unknown) => {
+      const error = errorsOf(thrown)(0)
+      if (error !== undefined) throw error
+    })
+    const over = (): void => {
+      this.following = undefined
+    }
+    this.following = told.then(over, over)
+    return told
   }
 
   private schedule(): void {
@@ -86,7 +112,7 @@ export class Batcher {
 
   /** Messages not yet confirmed? */
   get pending(): boolean {
-    return this.busy || this.scheduled
+    return this.busy || this.scheduled || this.following !== undefined
   }
 
   private readonly flush = (): void => {
@@ -97,10 +123,12 @@ export class Batcher {
     this.scheduled = false
     this.busy = true
     while (this.waiting.length > 0) {
+      if (this.following !== undefined) await this.following
       this.batches++
       const { waiting, tickets } = this
       this.waiting = []
       this.tickets = []
+      this.unconfirmed = waiting.length
       if (waiting.length <= MAX_BATCH) await this.send(waiting, tickets)
       else await this.sendInParts(waiting, tickets)
     }
@@ -116,8 +144,12 @@ export class Batcher {
   /** Never rejects: each message's fate is told to its ticket. */
   private async send(batch: readonly Outgoing[], tickets: readonly Ticket[]): Promise<void> {
     try {
-      await this.broker.publish(batch)
+      const confirmed = this.broker.publish(batch)
+      this.atOnce = confirmed === CONFIRMED
+      await confirmed
+      this.unconfirmed -= batch.length
     } catch (thrown) {
+      this.unconfirmed -= batch.length
       const errorOf = errorsOf(thrown)
       for (const [index, ticket] of tickets.entries()) {
         const error = errorOf(index)

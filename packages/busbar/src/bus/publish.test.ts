@@ -1,8 +1,16 @@
 import { describe, expect, test } from 'vitest'
 
-import { PublishError, UnsupportedError } from '../broker/index.ts'
+import { type Outgoing, PublishError, UnsupportedError } from '../broker/index.ts'
 import { MemoryBroker } from '../memory/index.ts'
-import { ConfigurationError, EncodeError, event, type Message, typed, ValidationError } from '../message/index.ts'
+import {
+  ConfigurationError,
+  EncodeError,
+  event,
+  type Message,
+  type Snapshot,
+  typed,
+  ValidationError,
+} from '../message/index.ts'
 import { EventBus } from './bus.ts'
 import { memoryBus } from './fixtures/bus.ts'
 import { handClock, settled } from './fixtures/clock.ts'
@@ -242,6 +250,52 @@ describe('batching', () => {
     const array = Array.from({ length: 2_500 }, (_, n) => Ticked.create({ n }))
     await bus.publish(array)
     expect(broker.batches.map((batch) => batch.length)).toEqual([1_000, 1_000, 500])
+  })
+})
+
+describe('a broker that confirms at once', () => {
+  /** Confirms as the memory broker does, unless it is told to fail. */
+  class Quick extends MemoryBroker {
+    readonly calls: unknown[][] = []
+    failing: Error | undefined
+    override publish(batch: readonly Outgoing[]): Promise<void> {
+      this.calls.push(batch.map(({ message }) => ((message.body as Snapshot).value as { n: number }).n))
+      return this.failing === undefined ? super.publish(batch) : Promise.reject(this.failing)
+    }
+  }
+
+  test('is given each single message in the call, in the order of the calls, arrays among them', async () => {
+    const broker = new Quick()
+    await using bus = await memoryBus({}, broker)
+    const seen: number[] = []
+    await bus.subscribe(Ticked, (event) => void seen.push(event.data.n))
+    const tick = (n: number): Message => Ticked.create({ n })
+    await bus.publish(tick(0))
+    const publishing = [
+      bus.publish(tick(1)),
+      bus.publish(tick(2)),
+      bus.publish([tick(3), tick(4)]),
+      bus.publish(tick(5)),
+    ]
+    expect(broker.calls).toEqual([[0], [1], [2]])
+    await Promise.all(publishing)
+    await bus.idle()
+    expect(broker.calls.slice(3).flat()).toEqual([3, 4, 5])
+    expect(seen).toEqual([0, 1, 2, 3, 4, 5])
+  })
+
+  test('and fails later: the publisher is told why, and what was published meanwhile goes on', async () => {
+    const broker = new Quick()
+    await using bus = await memoryBus({}, broker)
+    await bus.publish(Ticked.create({ n: 0 }))
+    broker.failing = new Error('the disk is full')
+    const refused = bus.publish(Ticked.create({ n: 1 }))
+    broker.failing = undefined
+    const waiting = bus.publish(Ticked.create({ n: 2 }))
+    expect(broker.calls).toEqual([[0], [1]])
+    await expect(refused).rejects.toThrow('the disk is full')
+    await waiting
+    expect(broker.calls).toEqual([[0], [1], [2]])
   })
 })
 

@@ -4,6 +4,7 @@ import {
   type BrokerMetrics,
   type BrokerSubscription,
   type Capabilities,
+  CONFIRMED,
   type DeadLetter,
   type Deliver,
   type Failure,
@@ -103,7 +104,7 @@ export class MemoryBroker implements Broker {
       if (outgoing.deliverAt === undefined) this.spread(outgoing)
       else this.delay(outgoing, outgoing.deliverAt)
     }
-    return Promise.resolve()
+    return CONFIRMED
   }
 
   async subscribe(spec: SubscriptionSpec, deliver: Deliver): Promise<BrokerSubscription> {
