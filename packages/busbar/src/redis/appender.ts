@@ -146,7 +146,13 @@ export class Appender {
 
   /** Sends until there is an answer: the number makes it happen once. */
   private async once(placed: readonly Placed[]): Promise<string> {
-    const head = [this.base, this.publisher, String(++this.number), String(placed.length)]
+    const head = [
+      this.base,
+      this.publisher,
+      String(++this.number),
+      String(placed.length),
+      this.context.hearing.hears(`${this.base}grew`) ? '1' : '0',
+    ]
     const send = placed.some(({ message }) => typeof message.body !== 'string')
       ? this.asBytes(head, placed)
       : this.asText(head, placed)

@@ -30,6 +30,7 @@ interface Reader {
 }
 
 const owner: DeliveryOwner = {
+  lapsed: false,
   began(delivery, attempts) {
     delivery.begun = Math.max(delivery.begun, attempts)
   },
@@ -78,9 +79,10 @@ export class BroadcastMember implements BrokerSubscription {
   }
 
   async start(): Promise<void> {
-    const { topics, keys, watcher, redis } = this.context
+    const { topics, keys, watcher, hearing, redis } = this.context
     this.topics = await Promise.all(this.spec.topics.map((topic) => topics.ensure(topic)))
     for (const topic of this.topics) {
+      await hearing.hear(`${keys.base(topic.name)}grew`, (n) => watcher.grew(keys.stream(topic.name, Number(n))))
       const end = await watcher.listen(`${keys.base(topic.name)}signal`, (fields) => {
         if (fields['group'] === this.group) this.redriven = true
         this.wake()

@@ -10,11 +10,13 @@ import {
   type SubscriptionSpec,
 } from '../broker/index.ts'
 import { ConfigurationError, MessageTooLargeError } from '../message/errors.ts'
+import { uuidv7 } from '../message/uuid.ts'
 import { BroadcastMember } from './broadcast.ts'
 import { Connections, loadClient, run } from './connection.ts'
 import type { RedisContext } from './context.ts'
 import { RedisDeadLetters } from './dead-letters.ts'
 import { Delayed } from './delayed.ts'
+import { Hearing } from './hearing.ts'
 import { Keys } from './keys.ts'
 import { measure } from './metrics.ts'
 import { type RedisStreamsBrokerOptions, type StreamsSettings, streamsSettings } from './options.ts'
@@ -172,9 +174,12 @@ export class RedisStreamsBroker implements Broker {
     const keys = new Keys(settings.prefix)
     const { lease, logger } = settings
     const topics = new Topics(redis, keys, settings.partitions)
-    const context: RedisContext = { redis, keys, topics, watcher, logger, lease, now: () => settings.now() }
+    const id = uuidv7()
+    const missed = (): void => watcher.anyMayHaveGrown()
+    const hearing = await Hearing.start(connections, { publisher: id, logger, missed })
+    const context: RedisContext = { redis, keys, topics, watcher, hearing, logger, lease, now: () => settings.now() }
     const delayed = new Delayed(context)
-    const publisher = new Publisher(context, publishing, (await loadClient()).Command, delayed)
+    const publisher = new Publisher(context, { id, redis: publishing, command: (await loadClient()).Command, delayed })
     const retention = new Retention(context, settings.maxAge)
     retention.start()
     this.running = { context, publisher, delayed, retention }

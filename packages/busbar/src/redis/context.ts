@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis'
+import type { Hearing } from './hearing.ts'
 import type { Keys } from './keys.ts'
 import type { BrokerLogger } from '../broker/logger.ts'
 import type { Topics } from './topology.ts'
@@ -11,6 +12,7 @@ export interface RedisContext {
   readonly keys: Keys
   readonly topics: Topics
   readonly watcher: Watcher
+  readonly hearing: Hearing
   readonly logger: BrokerLogger
   /** Milliseconds that a member keeps its partitions without a sign of life. */
   readonly lease: number

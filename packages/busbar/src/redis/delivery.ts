@@ -26,8 +26,10 @@ interface Origin {
   readonly unreadable?: Error | undefined
 }
 
-/** Is told of runs that begin. */
+/** Who handed it out: is told of runs that begin. */
 export interface DeliveryOwner {
+  /** It can no longer be sure to have its deliveries alone. */
+  readonly lapsed: boolean
   began(delivery: HandedOut, attempts: number): void | Promise<void>
 }
 
@@ -79,6 +81,10 @@ export class HandedOut implements Delivery {
       if (this.aborted) this.controller.abort()
     }
     return this.controller.signal
+  }
+
+  get lapsed(): boolean {
+    return this.aborted || this.owner.lapsed
   }
 
   began(attempts: number): void | Promise<void> {

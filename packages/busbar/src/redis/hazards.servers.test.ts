@@ -69,6 +69,7 @@ test('a verdict of a member whose token is not the latest changes nothing', asyn
   await until(() => seen.length === 1)
   const group = `${scene.prefix}:{t}:g:g`
   const n = seen[0]?.position.split('@')[0] ?? ''
+  const token = await scene.admin.hget(group, `t:${n}`)
   // As if somebody else had taken the partition.
   await scene.admin.hincrby(group, `t:${n}`, 1)
   await scene.admin.hset(group, `o:${n}`, 'another')
@@ -76,7 +77,7 @@ test('a verdict of a member whose token is not the latest changes nothing', asyn
   gate.resolve({ deadLetter: { ...failure, firstFailedAt: 1, lastFailedAt: 1 } })
   await until(() => seen[0]?.signal.aborted === true)
   expect(await broker.deadLetters.count()).toBe(0)
-  const [pending] = await scene.admin.xpending(`${scene.prefix}:{t}:${n}`, 'g')
+  const [pending] = await scene.admin.xpending(`${scene.prefix}:{t}:${n}`, `g@${token}`)
   expect(pending).toBe(1)
 })
 

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import type { SubscriptionSpec } from '../broker/index.ts'
 import { list, type Reply, run, text } from './connection.ts'
 import type { RedisContext } from './context.ts'
@@ -50,12 +51,16 @@ export class Holdings {
     const { context, id, window } = this.host
     for (const topic of this.topics) {
       const args = [...this.keysOf(topic), id, context.lease, topic.partitions]
+      const expires = performance.now() + context.lease
       const [held, free, alive] = list(await run(context.redis, 'busbarBeat', args))
       const tokens = new Map<string, string>()
       const flat = list(held)
       for (let i = 0; i + 1 < flat.length; i += 2) tokens.set(text(flat[i]), text(flat[i + 1]))
       const owned = this.all().filter((one) => one.topic === topic)
-      for (const one of owned) if (tokens.get(String(one.n)) !== one.token) this.lose(one)
+      for (const one of owned) {
+        if (tokens.get(String(one.n)) === one.token) one.expires = expires
+        else this.lose(one)
+      }
       if (!window.handing) continue
       const mine = owned.filter((one) => !one.lost)
       const quota = share(topic, id, list(alive).map(text))
@@ -137,11 +142,12 @@ export class Holdings {
   private async claim(topic: Topic, n: number): Promise<void> {
     const { context, spec, id } = this.host
     const args = [...this.keysOf(topic), n, spec.group, id, context.lease]
+    const expires = performance.now() + context.lease
     const reply = await run(context.redis, 'busbarClaim', args)
     if (reply === null) return
     const [token, open, last] = list(reply)
     const stream = context.keys.stream(topic.name, n)
-    const claimed = { stream, token: text(token), open: openItems(open) }
+    const claimed = { stream, group: spec.group, token: text(token), open: openItems(open), expires }
     const owned = new OwnedPartition(topic, n, claimed, () => this.host.wake())
     owned.last = text(last)
     this.partitions.set(stream, owned)

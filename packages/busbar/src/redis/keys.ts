@@ -8,6 +8,7 @@
  * - `busbar:{topic}:groups`: set of the groups that ever had a member or a message set aside
  * - `busbar:{topic}:signal`: short stream of hints: the name of a group that changed
  * - `busbar:{topic}:publisher:<id>`: number of the last batch of a publisher and what could not be appended of it
+ * - `busbar:{topic}:grew`: channel of hints: who has appended, and to which partitions
  * - `busbar:{topic}:delayed`: sorted set of delayed messages by due time, each a hash `…:delayed:<number>`
  * - `busbar:{topic}:g:<group>`: hash of leases (`o:<n>` owner, `t:<n>` fencing token, `e:<n>` expiry), and behind it
  *   `:members`, `:marks:<n>`, `:due:<n>`, `:suspects:<n>`, `:handed:<n>`, `:lanes:<n>`, `:heads:<lane>`, `:parked:<lane>`,

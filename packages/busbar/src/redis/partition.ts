@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import type { Failure, Redeliver } from '../broker/index.ts'
 import { type DeliveryOwner, type HandedOut, isUnsettled } from './delivery.ts'
 import type { Topic } from './topology.ts'
@@ -33,6 +34,8 @@ export class OwnedPartition implements DeliveryOwner {
   readonly n: number
   readonly token: string
   readonly stream: string
+  /** The consumer group of the token: see `scripts/prelude.ts`. */
+  readonly consumers: string
   /** Taken over and not read again yet, in order: they come before the log goes on. */
   backlog: OpenItem[]
   /** Id of the last message that was read. */
@@ -45,6 +48,8 @@ export class OwnedPartition implements DeliveryOwner {
   acks: string[] = []
   /** Runs told with `began`, to be stored with the next step. */
   begun = new Set<HandedOut>()
+  /** Some of what is to be acked is marked (it was handed out before, or has begun more than once). */
+  marked = false
   storedWaiters: (() => void)[] = []
   toStore: ToStore[] = []
   /** When storing failed: not again before this, by `performance.now()`. */
@@ -61,19 +66,29 @@ export class OwnedPartition implements DeliveryOwner {
   draining = false
   /** Another member has it, or it was released: nothing of it may be written any more. */
   lost = false
+  /** Until when the lease is known to be ours, by `performance.now()`. Raised by the heartbeat. */
+  expires: number
 
   private readonly onBegan: () => void
 
   constructor(
     topic: Topic,
     n: number,
-    claim: { readonly stream: string; readonly token: string; readonly open: readonly OpenItem[] },
+    claim: {
+      readonly stream: string
+      readonly group: string
+      readonly token: string
+      readonly open: readonly OpenItem[]
+      readonly expires: number
+    },
     onBegan: () => void,
   ) {
     this.topic = topic
     this.n = n
     this.stream = claim.stream
     this.token = claim.token
+    this.consumers = `${claim.group}@${claim.token}`
+    this.expires = claim.expires
     this.backlog = [...claim.open]
     this.onBegan = onBegan
   }
@@ -86,6 +101,11 @@ export class OwnedPartition implements DeliveryOwner {
       this.storedWaiters.push(resolve)
       this.onBegan()
     })
+  }
+
+  /** A process that was busy for longer than the lease does not know yet whether another one has taken it. */
+  get lapsed(): boolean {
+    return this.lost || performance.now() >= this.expires
   }
 
   get dirty(): boolean {

@@ -1,6 +1,5 @@
 import type { Redis } from 'ioredis'
 import { type Outgoing, PublishError } from '../broker/index.ts'
-import { uuidv7 } from '../message/uuid.ts'
 import { Appender } from './appender.ts'
 import type { RedisContext } from './context.ts'
 import type { Delayed } from './delayed.ts'
@@ -16,16 +15,21 @@ export class Publisher {
   private readonly redis: Redis
   private readonly command: CommandClass
   private readonly delayed: Delayed
-  private readonly id = uuidv7()
+  private readonly id: string
   private readonly appenders = new Map<Topic, Appender>()
   /** Calls that wait for a topic to be made: later ones go behind them. */
   private preparing: Promise<unknown> | undefined
 
-  constructor(context: RedisContext, redis: Redis, command: CommandClass, delayed: Delayed) {
+  /** `id`: by which the server knows it. */
+  constructor(
+    context: RedisContext,
+    of: { readonly id: string; readonly redis: Redis; readonly command: CommandClass; readonly delayed: Delayed },
+  ) {
     this.context = context
-    this.redis = redis
-    this.command = command
-    this.delayed = delayed
+    this.id = of.id
+    this.redis = of.redis
+    this.command = of.command
+    this.delayed = of.delayed
   }
 
   /** Resolves when the server has confirmed every message. */

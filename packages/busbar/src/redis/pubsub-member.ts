@@ -6,6 +6,7 @@ import { fromPayload } from './pubsub-wire.ts'
 import { Quiet } from '../broker/quiet.ts'
 
 const owner: DeliveryOwner = {
+  lapsed: false,
   began(delivery, attempts) {
     delivery.begun = Math.max(delivery.begun, attempts)
   },

@@ -1,4 +1,6 @@
+import type { Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
+import type { Redis } from 'ioredis'
 import type { SubscriptionSpec } from '../broker/index.ts'
 import { asideOf } from './aside.ts'
 import { pauseAfter } from './backoff.ts'
@@ -13,15 +15,15 @@ import { fromFields } from './wire.ts'
 
 /** Most messages of one step of one partition: bounds the time that a script holds the server. */
 const MOST = 512
-/** Fewer than these are not worth a script, so a small window is filled from few partitions, in turns. */
-const LEAST = 4
+/** Fewer than these are not worth a command, so a small window is filled from few partitions, in turns. */
+const LEAST = 25
 
 export interface PumpHost {
   readonly context: RedisContext
   readonly spec: SubscriptionSpec
   readonly window: Window
   readonly holdings: Holdings
-  wake(): void
+  wake(when?: 'now'): void
   /** Asks for another turn after `pause` milliseconds. */
   again(pause: number): void
 }
@@ -40,6 +42,8 @@ export class Pump {
   private rotation = 0
   /** Partitions that the turn before fetched from. */
   private served = 0
+  /** Taken into the window and not handed out yet: the next fetch is sent first, so that the server works meanwhile. */
+  private taken: { readonly partition: OwnedPartition; readonly found: readonly HandedOut[] }[] = []
   /** Partitions of which a step failed: what it did is not known. */
   private readonly uncertain = new Set<OwnedPartition>()
 
@@ -73,9 +77,30 @@ export class Pump {
       if (!flush && partition.storedWaiters.length === 0 && plans.length === 0) continue
       plans.push({ partition, limit: 0, backlog: [], suspects: false, log: false })
     }
-    const results = await Promise.allSettled(plans.map((plan) => this.step(plan)))
+    const steps = together(this.host.context.redis, () => this.send(plans))
+    this.handOutTaken()
+    const results = await Promise.allSettled(steps)
     const failed = results.find((result) => result.status === 'rejected')
     if (failed !== undefined) throw failed.reason
+  }
+
+  /** In order. */
+  handOutTaken(): void {
+    const { window } = this.host
+    for (const { partition, found } of this.taken.splice(0)) {
+      for (const delivery of found) window.handOut(partition, delivery)
+    }
+  }
+
+  private send(plans: readonly Plan[]): Promise<void>[] {
+    return plans.map((plan) => (this.isPlain(plan) ? this.plain(plan) : this.step(plan)))
+  }
+
+  /** Nothing but acks and what comes next in the log: needs no script, because the token is in the name of the consumer group. */
+  private isPlain({ partition, backlog, suspects }: Plan): boolean {
+    if (backlog.length > 0 || suspects || this.host.spec.onFailure === 'park') return false
+    if (partition.marked || partition.begun.size > 0 || partition.storedWaiters.length > 0) return false
+    return partition.nextDue > this.host.context.now()
   }
 
   private async storeVerdicts(): Promise<void> {
@@ -117,7 +142,8 @@ export class Pump {
   private plan(ready: readonly OwnedPartition[]): Plan[] {
     const { window, context } = this.host
     const plans: Plan[] = []
-    let { room } = window
+    // Half of the window at once: the other half is handled meanwhile.
+    let room = Math.min(window.room, Math.max(LEAST, Math.ceil(this.host.spec.prefetch / 2)))
     let suspects = window.mayRunSuspect ? 1 : 0
     const each = Math.min(MOST, Math.max(LEAST, Math.ceil(room / Math.max(1, ready.length))))
     for (const partition of ready) {
@@ -143,10 +169,33 @@ export class Pump {
     return plans
   }
 
+  private async plain({ partition, log, limit }: Plan): Promise<void> {
+    const { redis } = this.host.context
+    const { stream, consumers } = partition
+    const acks = partition.acks.splice(0)
+    if (log) partition.more = false
+    try {
+      const acked = acks.length > 0 ? redis.xack(stream, consumers, ...acks) : undefined
+      const group = ['GROUP', consumers, 'busbar', 'COUNT', limit, 'STREAMS', stream, '>']
+      const reply = log ? ((await redis.callBuffer('XREADGROUP', ...group)) as Reply) : null
+      await acked
+      if (log && !partition.lost) this.takeLine(partition, list(list(list(reply)[0])[1]), limit)
+    } catch (error) {
+      // Another name of the consumer group, another owner.
+      if (/NOGROUP/.test(String(error))) return this.host.holdings.lose(partition)
+      partition.acks.unshift(...acks)
+      this.uncertain.add(partition)
+      partition.more = true
+      throw error
+    }
+  }
+
   private async step(plan: Plan): Promise<void> {
     const { partition, backlog, log } = plan
     const { context, spec, holdings } = this.host
     const acks = partition.acks.splice(0)
+    const { marked } = partition
+    partition.marked = false
     const begun = [...partition.begun]
     partition.begun.clear()
     const waiters = partition.storedWaiters.splice(0)
@@ -161,6 +210,7 @@ export class Pump {
       reply = await run(context.redis, 'busbarStep', args)
     } catch (error) {
       partition.acks.unshift(...acks)
+      partition.marked ||= marked
       for (const delivery of begun) if (delivery.state !== 'done') partition.begun.add(delivery)
       partition.storedWaiters.unshift(...waiters)
       partition.more = true
@@ -174,7 +224,6 @@ export class Pump {
   }
 
   private take({ partition, backlog, log }: Plan, [asides, line, more, due, suspect, last]: readonly Reply[]): void {
-    const { window, context } = this.host
     partition.backlog = partition.backlog.slice(backlog.length)
     if (log && more === 1) partition.more = true
     partition.nextDue = timeOf(due)
@@ -183,14 +232,25 @@ export class Pump {
     const found = list(asides).map((one) => asideOf(one, partition, partition.topic.name))
     const known = new Map(backlog.map((item) => [item.id, item]))
     for (const one of list(line)) found.push(this.inLine(partition, list(one), known))
+    this.keep(partition, found)
+  }
+
+  private takeLine(partition: OwnedPartition, entries: readonly Reply[], limit: number): void {
+    if (entries.length >= limit) partition.more = true
+    const found = entries.map((one) => this.inLine(partition, list(one), NONE))
+    partition.last = found.at(-1)?.id ?? partition.last
+    this.keep(partition, found)
+  }
+
+  private keep(partition: OwnedPartition, found: readonly HandedOut[]): void {
+    const { window, context } = this.host
     for (const delivery of found) window.take(partition, delivery)
-    if (!partition.more && !partition.draining) {
-      context.watcher.watch(partition.stream, partition, partition.last, () => {
-        partition.more = true
-        this.host.wake()
-      })
-    }
-    for (const delivery of found) window.handOut(partition, delivery)
+    if (found.length > 0) this.taken.push({ partition, found })
+    if (partition.more || partition.draining) return
+    context.watcher.watch(partition.stream, partition, partition.last, () => {
+      partition.more = true
+      this.host.wake('now')
+    })
   }
 
   private inLine(
@@ -204,6 +264,19 @@ export class Pump {
     const { attempts = 0, crashes = 0, suspect = false } = known.get(id) ?? {}
     const from = { id, place, attempts, crashes, suspect, unreadable: error }
     return new HandedOut(partition, message, partition.topic.name, from)
+  }
+}
+
+const NONE: ReadonlyMap<string, OpenItem> = new Map()
+
+/** Commands of one moment leave with one call of the system. */
+function together<T>(redis: Redis, send: () => T): T {
+  const { stream } = redis as unknown as { readonly stream?: Socket }
+  stream?.cork()
+  try {
+    return send()
+  } finally {
+    stream?.uncork()
   }
 }
 

@@ -62,9 +62,10 @@ export class GroupMember implements BrokerSubscription {
   }
 
   async start(): Promise<void> {
-    const { topics, watcher, keys, lease } = this.context
+    const { topics, watcher, hearing, keys, lease } = this.context
     this.holdings.topics = await Promise.all(this.spec.topics.map((topic) => topics.ensure(topic)))
     for (const topic of this.holdings.topics) {
+      await hearing.hear(`${keys.base(topic.name)}grew`, (n) => watcher.grew(keys.stream(topic.name, Number(n))))
       const end = await watcher.listen(`${keys.base(topic.name)}signal`, (fields) => {
         if (fields['group'] === this.group) this.changed()
       })
@@ -107,14 +108,16 @@ export class GroupMember implements BrokerSubscription {
     setTimeout(() => this.wake(), pause + 1)
   }
 
-  /** Asks for a turn soon. Many calls, one turn. */
-  wake(): void {
+  /** Asks for a turn soon. Many calls, one turn. `now`: there is nothing to wait for, such as further verdicts. */
+  wake(when?: 'now'): void {
     if (this.scheduled || this.gone) return
     this.scheduled = true
-    setImmediate(() => {
+    const turn = (): void => {
       this.scheduled = false
       if (performance.now() >= this.retryAt) void this.attempt()
-    })
+    }
+    if (when === 'now') queueMicrotask(turn)
+    else setImmediate(turn)
   }
 
   private beatSoon(): void {
@@ -132,6 +135,8 @@ export class GroupMember implements BrokerSubscription {
     await this.pump.turn(flush)
     await this.holdings.releaseDrained()
     const { hasWork } = this.pump
+    if (hasWork && this.window.wantsMore) return this.wake()
+    this.pump.handOutTaken()
     if (hasWork && this.window.wantsMore) this.wake()
     else if (this.pump.isDirty || (hasWork && this.window.used > 0 && this.window.room > 0)) this.flushSoon()
     this.sleepUntilDue()
@@ -176,6 +181,7 @@ export class GroupMember implements BrokerSubscription {
 
   private failed(error: unknown): void {
     if (this.gone) return
+    this.pump.handOutTaken()
     const pause = pauseAfter(++this.failures)
     this.retryAt = performance.now() + pause
     this.beatDue = this.flushDue = true

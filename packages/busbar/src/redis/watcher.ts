@@ -1,20 +1,27 @@
+import { performance } from 'node:perf_hooks'
 import type { Redis } from 'ioredis'
 import { type Connections, list, type Reply, text } from './connection.ts'
 
 /** Milliseconds of one blocking read; what wakes it otherwise is `CLIENT UNBLOCK`. */
 const BLOCK = 5_000
+/** Milliseconds after which a stream that stays read to its end is watched: what Busbar itself appends is heard of at once. */
+const WATCH_AFTER = 200
 /** Milliseconds where the server does not let us unblock. */
 const BLOCK_SHORT = 100
 
 interface Watch {
   /** Id after which an entry is news. */
   readonly after: string
+  /** When it began, by `performance.now()`. */
+  readonly since: number
   readonly grew: () => void
 }
 
 /**
- * Tells when streams grow, over one connection of its own, because its reads block. It reads no message but the first, so that
- * members fetch when they have room. Signals of topics are watched the same way, for as long as somebody listens.
+ * Tells when streams grow. What this process appends it is told, and what others append with Busbar it hears over Pub/Sub; behind
+ * that stands a blocking read, over a connection of its own, for what anybody else appends and for hints that were lost. The read
+ * takes no message but the first, so that members fetch when they have room. Signals of topics are watched the same way, for as
+ * long as somebody listens.
  */
 export class Watcher {
   private readonly connections: Connections
@@ -30,6 +37,9 @@ export class Watcher {
   private wanted = 0
   private seen = 0
   private mayUnblock = true
+  private watching: NodeJS.Timeout | undefined
+  /** Streams of the read under way. */
+  private reading: ReadonlySet<string> = new Set()
   private ended = false
   private loop: Promise<void> | undefined
 
@@ -53,8 +63,8 @@ export class Watcher {
   watch(stream: string, owner: object, after: string, grew: () => void): void {
     let watches = this.watches.get(stream)
     if (watches === undefined) this.watches.set(stream, (watches = new Map()))
-    watches.set(owner, { after, grew })
-    this.interrupt()
+    watches.set(owner, { after, since: performance.now(), grew })
+    this.watchLater()
   }
 
   unwatch(stream: string, owner: object): void {
@@ -63,12 +73,17 @@ export class Watcher {
     if (watches?.size === 0) this.watches.delete(stream)
   }
 
-  /** This process itself has appended to the stream. */
+  /** The stream is known to have grown. */
   grew(stream: string): void {
     const watches = this.watches.get(stream)
     if (watches === undefined) return
     this.watches.delete(stream)
     for (const { grew } of watches.values()) grew()
+  }
+
+  /** Anything may have grown: whoever watches is to look. */
+  anyMayHaveGrown(): void {
+    for (const stream of [...this.watches.keys()]) this.grew(stream)
   }
 
   /** Calls for each signal from now on; returns what ends it. Signals are hints: some may be left out under load. */
@@ -93,6 +108,7 @@ export class Watcher {
 
   async stop(): Promise<void> {
     this.ended = true
+    clearTimeout(this.watching)
     this.changed?.()
     if (this.redis !== undefined) this.connections.close(this.redis)
     await this.loop
@@ -102,6 +118,7 @@ export class Watcher {
     while (!this.ended) {
       this.seen = this.wanted
       const streams = [...this.positions()]
+      this.reading = new Set(streams.map(([stream]) => stream))
       if (streams.length === 0) {
         await new Promise<void>((resolve) => (this.changed = resolve))
         this.changed = undefined
@@ -121,13 +138,19 @@ export class Watcher {
     }
   }
 
+  /** A stream that is busy is not watched: each entry would end the read, and it is heard of anyway. */
   private *positions(): Iterable<readonly [string, string]> {
+    const quiet = performance.now() - WATCH_AFTER
+    let busy = false
     for (const [stream, watches] of this.watches) {
       let earliest: string | undefined
-      for (const { after } of watches.values())
-        if (earliest === undefined || isBefore(after, earliest)) earliest = after
+      for (const { after, since } of watches.values()) {
+        if (since > quiet) busy = true
+        else if (earliest === undefined || isBefore(after, earliest)) earliest = after
+      }
       if (earliest !== undefined) yield [stream, earliest]
     }
+    if (busy) this.watchLater()
     for (const [stream, { last }] of this.signals) yield [stream, last]
   }
 
@@ -149,6 +172,19 @@ export class Watcher {
       this.unwatch(stream, owner)
       watch.grew()
     }
+  }
+
+  private watchLater(): void {
+    this.watching ??= setTimeout(() => {
+      this.watching = undefined
+      if (this.hasNew()) this.interrupt()
+    }, WATCH_AFTER)
+  }
+
+  /** Is there something quiet that the read under way does not know? */
+  private hasNew(): boolean {
+    const known = this.reading
+    return [...this.positions()].some(([stream]) => !known.has(stream))
   }
 
   /** What is watched has changed: the read begins anew. */

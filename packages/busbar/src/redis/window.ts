@@ -123,6 +123,7 @@ export class Window {
   private acked(partition: OwnedPartition, delivery: HandedOut): void {
     if (delivery.entry !== undefined) return this.keep(partition, delivery, { what: 'ack' })
     partition.acks.push(delivery.id)
+    if (delivery.begun > 0 || delivery.suspect) partition.marked = true
     this.finish(partition, delivery)
     if (this.parks && delivery.lane !== undefined) this.nextInLane(partition, delivery.lane)
   }

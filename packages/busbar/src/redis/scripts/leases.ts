@@ -4,7 +4,7 @@ import { prelude } from './prelude.ts'
 export const enter = `${prelude}
 local group, member, lease, partitions, from = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 if call('HSETNX', g, 'made', 1) == 1 then
-  for n = 0, partitions - 1 do call('XGROUP', 'CREATE', streamof(n), group, from, 'MKSTREAM') end
+  for n = 0, partitions - 1 do call('XGROUP', 'CREATE', streamof(n), lineof(n, group), from, 'MKSTREAM') end
 end
 call('SADD', base .. 'groups', group)
 call('ZADD', g .. ':members', servertime() + lease, member)
@@ -41,14 +41,12 @@ local n, group, member, lease = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local now = servertime()
 local owner = call('HGET', g, 'o:' .. n)
 if owner and tonumber(call('HGET', g, 'e:' .. n) or 0) > now then return false end
-local token = tostring(call('HINCRBY', g, 't:' .. n, 1))
+local token, last = fence(n, group)
 call('HSET', g, 'o:' .. n, member, 'e:' .. n, now + lease)
-local open, from = {}, '-'
-repeat
-  local page = call('XPENDING', streamof(n), group, from, '+', 1000)
+local open = {}
+eachopen(n, lineof(n, group), function(page)
   for _, one in ipairs(page) do open[#open + 1] = one[1] end
-  if #page > 0 then from = '(' .. page[#page][1] end
-until #page < 1000
+end)
 if owner then
   local handed = call('HGETALL', g .. ':handed:' .. n)
   local alone = #open + #handed / 2 == 1
@@ -72,13 +70,7 @@ for _, id in ipairs(open) do
   local attempts, crashes, flag = readmark(n, id)
   items[#items + 1] = { id, tostring(attempts), tostring(crashes), flag }
 end
-local last = '0-0'
-for _, info in ipairs(call('XINFO', 'GROUPS', streamof(n))) do
-  local about = {}
-  for i = 1, #info, 2 do about[info[i]] = info[i + 1] end
-  if about['name'] == group then last = about['last-delivered-id'] end
-end
-return { token, items, last }
+return { tostring(token), items, last }
 `
 
 /**
@@ -97,15 +89,13 @@ for _, entry in ipairs(call('HKEYS', g .. ':handed:' .. n)) do
     call('ZADD', g .. (state == 'suspect' and ':suspects:' or ':due:') .. n, due or 0, entry)
   end
 end
-local items, from = {}, '-'
-repeat
-  local page = call('XPENDING', streamof(n), group, from, '+', 1000)
+local items = {}
+eachopen(n, lineof(n, group), function(page)
   for _, one in ipairs(page) do
     local attempts, crashes, flag = readmark(n, one[1])
     items[#items + 1] = { one[1], tostring(attempts), tostring(crashes), flag }
   end
-  if #page > 0 then from = '(' .. page[#page][1] end
-until #page < 1000
+end)
 return items
 `
 
@@ -129,7 +119,7 @@ for _, entry in ipairs(call('HKEYS', g .. ':handed:' .. n)) do
 end
 call('DEL', g .. ':handed:' .. n)
 -- The token moves on, so that nothing of this owner is taken any more.
-call('HINCRBY', g, 't:' .. n, 1)
+fence(n, group)
 call('HDEL', g, 'o:' .. n, 'e:' .. n)
 signal(group)
 return 1
@@ -147,7 +137,7 @@ local group, partitions, check = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local members = call('ZCOUNT', g .. ':members', '(' .. servertime(), '+inf')
 if members > 0 or check == '1' then return members end
 for n = 0, partitions - 1 do
-  if call('EXISTS', streamof(n)) == 1 then call('XGROUP', 'DESTROY', streamof(n), group) end
+  if call('EXISTS', streamof(n)) == 1 then call('XGROUP', 'DESTROY', streamof(n), lineof(n, group)) end
   for _, set in ipairs({ ':due:', ':suspects:' }) do
     for _, entry in ipairs(call('ZRANGE', g .. set .. n, 0, -1)) do forget(n, entry) end
   end

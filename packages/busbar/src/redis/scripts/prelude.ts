@@ -6,6 +6,8 @@
  * `~first` failure, `~failure` as JSON. Which are to be handed out is told by `:due:<n>` and `:suspects:<n>`; which have been,
  * by `:handed:<n>` (2: alone). `:letters` has those that are dead or parked, in order.
  *
+ * The consumer group of a partition is called `<group>@<token>`, so that a token fences off the commands of an earlier owner, too.
+ *
  * `:marks:<n>` tells of messages in line (pending in the stream's group) what is not all zero: `attempts:crashes:flag`, where
  * flag is `s` for a suspect and `x` for one that was started alone.
  */
@@ -31,8 +33,46 @@ local function readmark(n, id)
   local a, c, f = string.match(mark, '^(%d+):(%d+):(%a*)$')
   return tonumber(a), tonumber(c), f
 end
+local function lineof(n, group) return group .. '@' .. (call('HGET', g, 't:' .. n) or '0') end
+local function infoof(n, line)
+  for _, info in ipairs(call('XINFO', 'GROUPS', streamof(n))) do
+    local about = {}
+    for i = 1, #info, 2 do about[info[i]] = info[i + 1] end
+    if about['name'] == line then return about end
+  end
+end
+-- Everything open in a line, page by page.
+local function eachopen(n, line, take)
+  local from = '-'
+  repeat
+    local page = call('XPENDING', streamof(n), line, from, '+', 1000)
+    if #page > 0 then
+      take(page)
+      from = '(' .. page[#page][1]
+    end
+  until #page < 1000
+end
+-- The next token, and with it another name of the line: whatever is sent under the old one finds nothing any more.
+local function fence(n, group)
+  local stream, before = streamof(n), lineof(n, group)
+  local about = infoof(n, before)
+  local token = call('HINCRBY', g, 't:' .. n, 1)
+  if not about then return token, '0-0' end
+  local after, last = group .. '@' .. token, about['last-delivered-id']
+  if about['entries-read'] then call('XGROUP', 'CREATE', stream, after, last, 'ENTRIESREAD', about['entries-read'])
+  else call('XGROUP', 'CREATE', stream, after, last) end
+  eachopen(n, before, function(page)
+    local ids = {}
+    for _, one in ipairs(page) do ids[#ids + 1] = one[1] end
+    ids[#ids + 1] = 'FORCE'
+    ids[#ids + 1] = 'JUSTID'
+    call('XCLAIM', stream, after, 'busbar', 0, unpack(ids))
+  end)
+  call('XGROUP', 'DESTROY', stream, before)
+  return token, last
+end
 local function settleline(n, group, id)
-  call('XACK', streamof(n), group, id)
+  call('XACK', streamof(n), lineof(n, group), id)
   call('HDEL', g .. ':marks:' .. n, id)
 end
 local function keyof(fields)

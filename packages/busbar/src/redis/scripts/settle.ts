@@ -9,7 +9,7 @@ export const settle = `${prelude}
 local n, token, group, lease = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 if not holds(n, token, lease) then return false end
 local now = ARGV[5]
-local stream, handed = streamof(n), g .. ':handed:' .. n
+local stream, handed, consumers = streamof(n), g .. ':handed:' .. n, lineof(n, group)
 local function one(what, id, entry, lane, due, attempts, redeliveries, crashes, first, failure, place)
   if entry ~= '' then
     if call('HEXISTS', handed, entry) == 0 then return end
@@ -38,7 +38,7 @@ local function one(what, id, entry, lane, due, attempts, redeliveries, crashes, 
     end
     return
   end
-  if not call('XPENDING', stream, group, id, id, 1)[1] then return end
+  if not call('XPENDING', stream, consumers, id, id, 1)[1] then return end
   local found = call('XRANGE', stream, id, id)[1]
   if not found then return settleline(n, group, id) end
   local fields = found[2]

@@ -17,10 +17,10 @@ local function take(width)
   at = from + count
   return from, at - 1
 end
-local stream, marks = streamof(n), g .. ':marks:' .. n
+local stream, marks, consumers = streamof(n), g .. ':marks:' .. n, lineof(n, group)
 local from, to = take(1)
 for i = from, to, 500 do
-  call('XACK', stream, group, unpack(ARGV, i, math.min(i + 499, to)))
+  call('XACK', stream, consumers, unpack(ARGV, i, math.min(i + 499, to)))
   call('HDEL', marks, unpack(ARGV, i, math.min(i + 499, to)))
 end
 from, to = take(2)
@@ -57,7 +57,7 @@ for i = from, to do
   limit = limit - 1
 end
 if log and limit > 0 then
-  local reply = call('XREADGROUP', 'GROUP', group, 'busbar', 'COUNT', limit, 'STREAMS', stream, '>')
+  local reply = call('XREADGROUP', 'GROUP', consumers, 'busbar', 'COUNT', limit, 'STREAMS', stream, '>')
   local entries = reply and reply[1] and reply[1][2] or {}
   for _, one in ipairs(entries) do inline(one[1], one[2]) end
   if #entries >= limit then more = 1 end

@@ -14,7 +14,10 @@ for _, number in ipairs(redis.call('ZRANGEBYSCORE', base .. 'delayed', '-inf', A
       fields[#fields + 1] = all[i + 1]
     end
   end
-  if n then redis.call('XADD', base .. n, '*', unpack(fields)) end
+  if n then
+    redis.call('XADD', base .. n, '*', unpack(fields))
+    redis.pcall('PUBLISH', base .. 'grew', '- ' .. n)
+  end
   redis.call('DEL', key)
   redis.call('ZREM', base .. 'delayed', number)
 end
@@ -78,7 +81,8 @@ for n = 0, partitions - 1 do
           if #page > 0 then from = '(' .. page[#page][1] end
         until #page < 500
       end
-      lags[group['name']] = (lags[group['name']] or 0) + lag + group['pending']
+      local name = string.match(group['name'], '^(.*)@%d+$') or group['name']
+      lags[name] = (lags[name] or 0) + lag + group['pending']
     end
   end
 end
