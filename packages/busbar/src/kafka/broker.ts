@@ -134,7 +134,7 @@ export class KafkaBroker implements Broker {
   async metrics(): Promise<BrokerMetrics> {
     const { context } = this.assertRunning()
     await Promise.all([...this.members].map((member) => member.flush()))
-    return measure(context, (group, topic) => {
+    return measure(context, await this.deadLetters.counts(), (group, topic) => {
       let count = 0
       for (const member of this.members) if (member.group === group) count += member.inFlight(topic)
       return count

@@ -1,7 +1,7 @@
+import type { DeadLetterStore } from '../broker/index.ts'
 import type { BrokerLogger } from '../broker/logger.ts'
 import type { Asides } from './asides.ts'
 import type { Cluster } from './cluster.ts'
-import type { KafkaDeadLetters } from './dead-letters.ts'
 import type { Names } from './names.ts'
 import type { Producer } from './producer.ts'
 import type { Topology } from './topology.ts'
@@ -13,6 +13,6 @@ export interface KafkaContext {
   readonly topology: Topology
   readonly producer: Producer
   readonly asides: Asides
-  readonly deadLetters: KafkaDeadLetters
+  readonly deadLetters: Pick<DeadLetterStore, 'put'>
   readonly logger: BrokerLogger
 }

@@ -9,18 +9,15 @@ import { headerOf } from './wire.ts'
 
 type Ends = ReadonlyMap<string, ReadonlyMap<number, number>>
 
-/** Reads the numbers of a whole deployment from the servers. `inFlight` tells what only this process knows. */
+/** Reads the numbers of a whole deployment from the servers. `dead`: how many letters each group has of each topic; `inFlight`: what only this process knows. */
 export async function measure(
   context: KafkaContext,
+  dead: ReadonlyMap<string, number>,
   inFlight: (group: string, topic: string) => number,
 ): Promise<BrokerMetrics> {
-  const { cluster, names, topology, deadLetters } = context
+  const { cluster, names, topology } = context
   const topics = await topology.all()
-  const [groups, dead, delayed] = await Promise.all([
-    groupsBeginning(cluster, names.start),
-    deadLetters.counts(),
-    countDelayed(context),
-  ])
+  const [groups, delayed] = await Promise.all([groupsBeginning(cluster, names.start), countDelayed(context)])
   const ends: Map<string, Map<number, number>> = new Map()
   const measured = await Promise.all(
     topics.map(async (topic): Promise<TopicMetrics> => {

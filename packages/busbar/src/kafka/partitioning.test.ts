@@ -16,7 +16,7 @@ test.each(known)('the hash of %s is that of the client for Java', (text, hash) =
 })
 
 test('keys are spread over all partitions', () => {
-  const counts = new Array<number>(8).fill(0)
+  const counts = Array.from({ length: 8 }, () => 0)
   for (let n = 0; n < 8_000; n++) {
     const partition = partitionOfKey(`order-${n}`, 8)
     counts[partition] = (counts[partition] ?? 0) + 1

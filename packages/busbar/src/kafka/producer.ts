@@ -18,8 +18,8 @@ export interface ToWrite {
 interface Pending {
   readonly record: ToWrite
   readonly until: number
-  resolve(offset: number): void
-  reject(error: Error): void
+  readonly resolve: (offset: number) => void
+  readonly reject: (error: Error) => void
 }
 
 /** One partition: what waits, and the batch that is on its way. A batch that is sent again is the same batch. */
@@ -53,7 +53,7 @@ export class Producer {
   private readonly ready = new Set<Lane>()
   private planned = false
   private open = 0
-  private whenIdle: (() => void)[] = []
+  private readonly whenIdle: (() => void)[] = []
 
   constructor(cluster: Cluster) {
     this.cluster = cluster

@@ -16,29 +16,42 @@ export async function scan(
   from: number,
   visit: (record: LogRecord) => boolean | void,
 ): Promise<number> {
-  const [first, end] = await Promise.all(
-    [EARLIEST, LATEST].map(
-      async (which) => (await listOffsets(cluster, topic, [partition], which)).get(partition) ?? 0,
-    ),
-  )
-  let at = Math.max(from, first ?? 0)
+  const ends = [EARLIEST, LATEST].map((which) => listOffsets(cluster, topic, [partition], which))
+  const [first = 0, end = 0] = (await Promise.all(ends)).map((found) => found.get(partition) ?? 0)
+  const at = Math.max(from, first)
+  if (at >= end) return at
   // A pool of its own: what is long does not hold up others.
-  const pool = at < (end ?? 0) ? cluster.newPool() : undefined
+  const pool = cluster.newPool()
   try {
-    while (pool !== undefined && at < (end ?? 0)) {
-      const { records, next } = await fetchOnce(cluster, topic, partition, at, pool)
-      for (const record of records) {
-        if (record.offset >= (end ?? 0)) return end ?? 0
-        if (visit(record) === false) return record.offset + 1
-      }
-      // Nothing is left of what was compacted away.
-      if (next === at) break
-      at = next
-    }
+    return await read(cluster, { topic, partition, at, end }, visit, pool)
   } finally {
-    await pool?.close()
+    await pool.close()
   }
-  return Math.max(at, end ?? 0)
+}
+
+async function read(
+  cluster: Cluster,
+  {
+    topic,
+    partition,
+    at,
+    end,
+  }: { readonly topic: string; readonly partition: number; readonly at: number; readonly end: number },
+  visit: (record: LogRecord) => boolean | void,
+  pool: ConnectionPool,
+): Promise<number> {
+  let place = at
+  while (place < end) {
+    const { records, next } = await fetchOnce(cluster, topic, partition, place, pool)
+    for (const record of records) {
+      if (record.offset >= end) return end
+      if (visit(record) === false) return record.offset + 1
+    }
+    // Nothing is left of what was compacted away.
+    if (next === place) return end
+    place = next
+  }
+  return place
 }
 
 /** One record; undefined: it is gone. */
