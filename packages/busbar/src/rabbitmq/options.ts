@@ -1,3 +1,4 @@
+import type { ConnectionOptions } from 'node:tls'
 import type { SocketOptions } from 'amqplib'
 import type { BrokerLogger } from '../broker/logger.ts'
 import { ConfigurationError } from '../message/errors.ts'
@@ -8,7 +9,13 @@ export interface RabbitMqBrokerOptions {
    * Default: `amqp://guest:guest@127.0.0.1:5672`.
    */
   readonly url?: string | readonly string[]
-  /** Handed to amqplib as it is: `ca`, `cert`, `key`, `passphrase`, `servername`, `credentials`, `clientProperties` … */
+  /** Instead of the user in `url`. */
+  readonly username?: string
+  /** Instead of the password in `url`. */
+  readonly password?: string
+  /** `true`, or what `tls.connect` of Node takes: `{ ca, cert, key, servername }`. Default: as the URL says. */
+  readonly tls?: boolean | ConnectionOptions
+  /** Handed to amqplib as it is, and wins over what stands here: `credentials`, `clientProperties`, `keepAliveDelay` … */
   readonly client?: SocketOptions
   /** Begin of the name of every queue and exchange of this deployment: letters, digits, `_`, `-` and `.`. Default: `busbar`. */
   readonly prefix?: string
@@ -30,7 +37,7 @@ export interface RabbitMqBrokerOptions {
 /** The options with their defaults. @throws ConfigurationError naming the option that is wrong */
 export function complete(options: RabbitMqBrokerOptions) {
   const { prefix = 'busbar', partitions = 8, heartbeat = 10, client = {} } = options
-  const { connectTimeout = 30_000, maxMessageBytes = 8 * 1024 * 1024 } = options
+  const { connectTimeout = 30_000, maxMessageBytes = 8 * 1024 * 1024, tls } = options
   if (!/^[A-Za-z0-9_.-]{1,60}$/.test(prefix) || prefix.startsWith('amq.')) {
     throw new ConfigurationError(
       `option 'prefix' must be 1 to 60 letters, digits, '_', '-' and '.', and not begin with 'amq.': '${prefix}' is not`,
@@ -42,7 +49,19 @@ export function complete(options: RabbitMqBrokerOptions) {
     throw new ConfigurationError(`option 'connectTimeout' must be 0 or more milliseconds, not ${connectTimeout}`)
   }
   whole('maxMessageBytes', maxMessageBytes, 1, 512 * 1024 * 1024, ' of bytes')
-  return { servers: serversOf(options), client, prefix, partitions, heartbeat, connectTimeout, maxMessageBytes }
+  return {
+    servers: serversOf(options),
+    client: socketOptions(tls, client),
+    prefix,
+    partitions,
+    heartbeat,
+    connectTimeout,
+    maxMessageBytes,
+  }
+}
+
+function socketOptions(tls: RabbitMqBrokerOptions['tls'], client: SocketOptions): SocketOptions {
+  return typeof tls === 'object' ? ({ ...tls, ...client } as SocketOptions) : client
 }
 
 export type Settings = ReturnType<typeof complete>
@@ -54,20 +73,21 @@ export interface ServerAddress {
   readonly shown: string
 }
 
-function serversOf({ url = 'amqp://guest:guest@127.0.0.1:5672', heartbeat = 10 }: RabbitMqBrokerOptions) {
-  const urls = typeof url === 'string' ? [url] : url
+function serversOf(options: RabbitMqBrokerOptions): readonly ServerAddress[] {
+  const { url = 'amqp://guest:guest@127.0.0.1:5672', heartbeat = 10, username, password, tls = false } = options
+  const urls = typeof url === 'string' ? url.split(',') : url
   if (urls.length === 0) throw new ConfigurationError(`option 'url' names no server`)
-  return urls.map((one): ServerAddress => {
+  return urls.map((one) => {
     // The text itself is never shown: it may hold a password.
     if (!URL.canParse(one) || !/^amqps?:\/\/[^/]/.test(one)) {
       throw new ConfigurationError(`option 'url' must be amqp://user:password@host:port/vhost or amqps://…`)
     }
-    const parsed = new URL(one)
+    const parsed = new URL(tls === false ? one : one.replace(/^amqp:/, 'amqps:'))
+    if (username !== undefined) parsed.username = encodeURIComponent(username)
+    if (password !== undefined) parsed.password = encodeURIComponent(password)
     if (!parsed.searchParams.has('heartbeat')) parsed.searchParams.set('heartbeat', String(heartbeat))
-    return {
-      url: parsed.href,
-      shown: `${parsed.protocol}//${parsed.host}${parsed.pathname === '/' ? '' : parsed.pathname}`,
-    }
+    const vhost = parsed.pathname === '/' ? '' : parsed.pathname
+    return { url: parsed.href, shown: `${parsed.protocol}//${parsed.host}${vhost}` }
   })
 }
 

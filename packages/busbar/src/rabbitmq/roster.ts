@@ -3,7 +3,7 @@ import type { Channel, ConsumeMessage } from 'amqplib'
 import { atMost, pauseAfter, sleep } from './backoff.ts'
 import { closed } from './connection.ts'
 import { type RabbitContext, withChannel } from './context.ts'
-import { explain } from './errors.ts'
+import { explain, isFinal } from './errors.ts'
 import { PRESENCE } from './topology.ts'
 
 /** Milliseconds between two looks at how many brokers there are. */
@@ -76,8 +76,11 @@ export class Roster {
       await channel.assertExchange(names.talk, 'fanout', { durable: true })
       await channel.assertQueue(names.brokers, { durable: true, arguments: { ...PRESENCE } })
     })
-    await this.listen()
-    await this.rollCall()
+    // A queue that another broker is only just making can cost the connection; then it is a matter of trying again.
+    this.restarting = this.tryAgain(performance.now() + context.settings.connectTimeout).finally(() => {
+      this.restarting = undefined
+    })
+    await this.restarting
     this.timer = setInterval(() => void this.look(), LOOK)
   }
 
@@ -119,7 +122,7 @@ export class Roster {
 
   /** Everything as at the start. */
   restart(): Promise<void> {
-    this.restarting ??= this.tryAgain().finally(() => {
+    this.restarting ??= this.tryAgain(Infinity).finally(() => {
       this.restarting = undefined
     })
     return this.restarting
@@ -135,13 +138,15 @@ export class Roster {
     await closed(channel)
   }
 
-  private async tryAgain(): Promise<void> {
+  private async tryAgain(deadline: number): Promise<void> {
     for (let failures = 1; !this.ended; failures++) {
       try {
         await this.listen()
         return await this.rollCall()
       } catch (error) {
         if (this.ended) return
+        if (deadline < Infinity && (isFinal(error) || performance.now() > deadline))
+          throw explain(error, 'meet the other brokers')
         this.context.logger.warn({ err: String(error) }, 'RabbitMQ: cannot meet the other brokers: trying again')
         await sleep(pauseAfter(failures))
       }
@@ -203,6 +208,7 @@ export class Roster {
   /** As many as there are have to be known, no more and no fewer. */
   private async look(): Promise<void> {
     if (this.looking || this.ended || !this.context.consuming.isUp) return
+    if (this.channel === undefined) return void this.restart()
     this.looking = true
     try {
       if ((await this.living()) !== this.others.size + 1) await this.rollCall()

@@ -16,18 +16,27 @@ export interface Send {
   done(error: Error | undefined, returned: boolean): void
 }
 
+interface Item {
+  readonly send: Send
+  readonly since: number
+  /** It may have arrived. */
+  sent: boolean
+}
+
 /**
- * The one way of everything that is published: a channel with publisher confirms, in the order of the calls. While the
- * server is away, takes no messages or cannot keep up, what was not sent yet waits, up to `patience` milliseconds. What was sent
- * and not confirmed when the connection broke fails: nobody can know whether it arrived.
+ * The one way of everything that is published: a channel with publisher confirms, in the order of the calls. While the server is away, takes
+ * no messages or cannot keep up, messages wait, up to `patience` milliseconds. What was sent and not confirmed when the connection
+ * broke is sent again, in order and before all that came after it: it may arrive twice, and never out of turn.
  */
 export class Sender {
   private readonly link: Link
   private readonly patience: number
   private readonly logger: BrokerLogger
-  private readonly waiting = new Fifo<{ readonly send: Send; readonly since: number }>()
+  private readonly waiting = new Fifo<Item>()
   /** Ids of messages that came back because no queue took them; their confirmation follows. */
   private readonly returned = new Map<string, number>()
+  /** Sent on a channel that is gone, in order. */
+  private cut: Item[] = []
   private channel: ConfirmChannel | undefined
   private opening = false
   private failures = 0
@@ -51,9 +60,11 @@ export class Sender {
 
   /** Sends now, or in its turn. */
   push(send: Send): void {
-    if (this.waiting.length === 0 && this.mayWrite) return this.write(send)
-    this.waiting.push({ send, since: performance.now() })
-    this.timer ??= setInterval(() => this.expire(), 250)
+    if (this.ended) return send.done(stopped(), false)
+    const item = { send, since: performance.now(), sent: false }
+    if (this.waiting.length === 0 && this.mayWrite) return this.write(item)
+    this.waiting.push(item)
+    this.watch()
     if (this.channel === undefined) this.open()
   }
 
@@ -76,66 +87,92 @@ export class Sender {
   /** Nothing more is sent; what waits is refused. */
   end(): void {
     this.ended = true
-    for (const { send } of this.waiting.drain()) send.done(new BrokerError('the RabbitMQ broker was stopped'), false)
-    this.settle()
+    for (const { send } of this.waiting.drain()) send.done(stopped(), false)
+    this.settled()
   }
 
   private get mayWrite(): boolean {
     return this.channel !== undefined && !this.full && this.link.blocked === undefined
   }
 
-  private write(send: Send): void {
-    const { exchange, key, content, options } = send
-    const id = options.messageId
+  private write(item: Item): void {
+    const { exchange, key, content, options } = item.send
     this.unconfirmed++
     try {
-      const room = this.channel?.publish(exchange, key, content, options, (error: unknown) => {
-        this.unconfirmed--
-        const returned = this.returned.size > 0 && options.mandatory === true && this.cameBack(id ?? '')
-        send.done(error === null || error === undefined ? undefined : unknown(error), returned)
-        this.settle()
-      })
+      const room = this.channel?.publish(exchange, key, content, options, (error: unknown) =>
+        this.answered(item, error),
+      )
+      item.sent = true
       if (room === false) this.full = true
     } catch (error) {
-      // The channel is closing: it was not sent. Or its headers do not fit: that is the message's own fault.
       this.unconfirmed--
-      send.done(explain(error, `publish to ${exchange === '' ? `queue ${key}` : `exchange ${exchange}`}`), false)
-      this.settle()
+      // A channel that is closing says so by its event too. Anything else is the message's own fault: headers that do not fit.
+      if ((error as Error).name === 'IllegalOperationError') this.cut.push(item)
+      else item.send.done(explain(error, `publish to ${placeOf(item.send)}`), false)
+      this.settled()
     }
+  }
+
+  private answered(item: Item, error: unknown): void {
+    this.unconfirmed--
+    const { send } = item
+    if (error === null || error === undefined) {
+      const { mandatory, messageId } = send.options
+      send.done(undefined, this.returned.size > 0 && mandatory === true && this.cameBack(messageId ?? ''))
+    } else if (/nack/i.test((error as Error).message)) {
+      send.done(
+        new BrokerError(`RabbitMQ refused a message for ${placeOf(send)}: a queue is full or has no majority`),
+        false,
+      )
+    } else {
+      this.cut.push(item)
+    }
+    this.settled()
   }
 
   private pump(): void {
     while (this.mayWrite) {
       const next = this.waiting.shift()
       if (next === undefined) break
-      this.write(next.send)
+      this.write(next)
     }
-    if (this.waiting.length === 0) this.stopTimer()
+    this.settled()
+  }
+
+  /** The channel is gone. What it had not confirmed goes again, but for what the server closed it for. */
+  private resend(why: Error | undefined): void {
+    const cut = this.cut.splice(0)
+    const guilty = why === undefined ? [] : guiltyOf(cut, why)
+    for (const { send } of guilty) send.done(explain(why, `publish to ${placeOf(send)}`), false)
+    this.waiting.prepend(cut.filter((item) => !guilty.includes(item)))
+    if (this.ended) this.end()
+    if (this.waiting.length > 0) this.watch()
+    this.settled()
+  }
+
+  private watch(): void {
+    this.timer ??= setInterval(() => this.expire(), 250)
   }
 
   private expire(): void {
     const oldest = performance.now() - this.patience
     for (let head = this.waiting.peek(); head !== undefined && head.since < oldest; head = this.waiting.peek()) {
       this.waiting.shift()
-      const why =
-        this.link.blocked === undefined ? 'the server is away' : `the server takes no messages: ${this.link.blocked}`
-      head.send.done(
-        new BrokerError(`not published within ${this.patience} ms ('connectTimeout'): ${why}; nothing was sent`),
-        false,
-      )
+      const { blocked } = this.link
+      const why = blocked === undefined ? 'the server is away' : `the server takes no messages: ${blocked}`
+      const what = head.sent ? 'not confirmed; it may have arrived' : 'not published; nothing was sent'
+      head.send.done(new BrokerError(`RabbitMQ: ${why} for ${this.patience} ms ('connectTimeout'): ${what}`), false)
     }
-    if (this.waiting.length === 0) this.stopTimer()
-    this.settle()
+    this.settled()
   }
 
-  private stopTimer(): void {
-    clearInterval(this.timer)
-    this.timer = undefined
-  }
-
-  private settle(): void {
-    if (this.waiting.length === 0) this.stopTimer()
-    if (this.idle === undefined || this.unconfirmed > 0 || this.waiting.length > 0) return
+  private settled(): void {
+    if (this.waiting.length > 0) return
+    if (this.timer !== undefined) {
+      clearInterval(this.timer)
+      this.timer = undefined
+    }
+    if (this.idle === undefined || this.unconfirmed > 0 || this.cut.length > 0) return
     this.idle.resolve()
     this.idle = undefined
   }
@@ -143,23 +180,27 @@ export class Sender {
   private open(): void {
     if (this.opening || this.ended || this.channel !== undefined || !this.link.isUp) return
     this.opening = true
-    this.takeChannel()
-      .then(() => {
-        this.failures = 0
-      })
-      .catch((error: unknown) => {
-        if (!this.link.isUp || this.ended) return
-        this.logger.error({ err: String(error) }, 'RabbitMQ: cannot open a channel to publish: trying again')
-        setTimeout(() => this.open(), pauseAfter(++this.failures))
-      })
+    void this.takeChannel()
+      .then(
+        () => {
+          this.failures = 0
+        },
+        (error: unknown) => {
+          if (!this.link.isUp || this.ended) return
+          this.logger.error({ err: String(error) }, 'RabbitMQ: cannot open a channel to publish: trying again')
+          setTimeout(() => this.open(), pauseAfter(++this.failures))
+        },
+      )
       .finally(() => {
         this.opening = false
-        if (this.channel === undefined && this.waiting.length > 0 && this.failures === 0) this.open()
+        // It may have been closed again while it was being opened.
+        if (this.failures === 0) this.open()
       })
   }
 
   private async takeChannel(): Promise<void> {
     const channel = await this.link.confirmChannel()
+    let why: Error | undefined
     channel.on('drain', () => {
       this.full = false
       this.pump()
@@ -168,13 +209,17 @@ export class Sender {
       const id = String(properties.messageId ?? '')
       this.returned.set(id, (this.returned.get(id) ?? 0) + 1)
     })
-    channel.on('error', (error: Error) =>
-      this.logger.error({ err: error.message }, 'RabbitMQ: the server closed the channel for publishing'),
-    )
+    channel.on('error', (error: Error) => {
+      why = error
+      this.logger.error(
+        { err: explain(error, 'publish').message },
+        'RabbitMQ: the server closed the channel for publishing',
+      )
+    })
     channel.on('close', () => {
-      if (this.channel !== channel) return
-      this.channel = undefined
+      if (this.channel === channel) this.channel = undefined
       this.returned.clear()
+      this.resend(why)
       this.open()
     })
     this.full = false
@@ -191,14 +236,16 @@ export class Sender {
   }
 }
 
-function unknown(error: unknown): Error {
-  const reason = error instanceof Error ? error.message : String(error)
-  if (/nack/i.test(reason))
-    return new BrokerError(`RabbitMQ refused the message (a full or stopped queue): ${reason}`, { cause: error })
-  return new BrokerError(
-    `the connection to RabbitMQ broke before the confirmation came: it may have arrived, or not (${reason})`,
-    {
-      cause: error,
-    },
-  )
+const stopped = (): BrokerError => new BrokerError('the RabbitMQ broker was stopped')
+
+function placeOf({ exchange, key }: Send): string {
+  return exchange === '' ? `queue ${key}` : `exchange ${exchange}`
+}
+
+/** The server closes the whole channel for one message, and names its exchange or its size. All, where it names neither. */
+function guiltyOf(cut: readonly Item[], { message }: Error): readonly Item[] {
+  const exchange = /exchange '([^']*)'/.exec(message)?.[1]
+  const size = Number(/message size (\d+)/.exec(message)?.[1])
+  const named = cut.filter(({ send }) => send.exchange === exchange || send.content.length === size)
+  return named.length > 0 ? named : cut
 }

@@ -2,13 +2,21 @@ import { bullmq, type BullMqConfig } from './bullmq.ts'
 import type { BrokerEntry } from './entry.ts'
 import { memory, type MemoryConfig } from './memory.ts'
 import { nats, type NatsConfig } from './nats.ts'
+import { rabbitmq, type RabbitMqConfig } from './rabbitmq.ts'
 import { redis, type RedisConfig, redisPubSub, type RedisPubSubConfig } from './redis.ts'
 import { sqlite, type SqliteConfig } from './sqlite.ts'
 
 export type { BrokerEntry, BrokerUrl } from './entry.ts'
 
 /** Which broker, and its own settings under its own name. */
-export type BrokerConfig = MemoryConfig | SqliteConfig | RedisConfig | RedisPubSubConfig | NatsConfig | BullMqConfig
+export type BrokerConfig =
+  | MemoryConfig
+  | SqliteConfig
+  | RedisConfig
+  | RedisPubSubConfig
+  | NatsConfig
+  | BullMqConfig
+  | RabbitMqConfig
 
 /** Every kind of broker that can be named by a URL or a type. */
 export const BROKERS: Readonly<Record<BrokerConfig['type'], BrokerEntry>> = {
@@ -18,4 +26,5 @@ export const BROKERS: Readonly<Record<BrokerConfig['type'], BrokerEntry>> = {
   'redis-pubsub': redisPubSub,
   nats,
   bullmq,
+  rabbitmq,
 }
