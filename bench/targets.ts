@@ -55,5 +55,9 @@ export function targets(measured: readonly Series[]): readonly Target[] {
     flat('publish'),
     flat('consume'),
     bounded('sqlite', 'RSS at a backlog of 1e6', 150, 'under'),
+    atLeast('bullmq', 'publish 100 in flight', 0.9, 'raw'),
+    atLeast('bullmq', 'publish batches of 100', 0.9, 'raw'),
+    atLeast('bullmq', 'publish batches of 1000', 0.9, 'raw'),
+    atLeast('bullmq', 'consume', 0.8, 'raw'),
   ].filter((target) => target !== undefined)
 }

@@ -1,0 +1,27 @@
+import type { Contender, Suite } from '../suite.ts'
+
+const subjects: Readonly<Record<string, Contender>> = {
+  raw: {
+    load: () => import('./raw.ts'),
+    promises:
+      'bullmq: the same CloudEvents as the data of jobs in one queue, add and addBulk; a worker with 100 jobs at once that parses ' +
+      'each, awaits the handler and completes each. No groups, no priorities, one try',
+  },
+  busbar: {
+    load: () => import('./busbar.ts'),
+    promises:
+      'at least once to every group that is registered, native priorities with ageing, retry, redelivery, crashes counted, dead letters',
+  },
+}
+
+export const bullmq: Suite = {
+  server: 'BUSBAR_REDIS_URL',
+  subjects,
+  processes: [['raw', 'busbar']],
+  extras: [],
+  notes: [
+    'One server on this machine for both; whether it syncs is its own setting (script/brokers: appendfsync everysec). It takes part of the CPU that the subjects share.',
+    'Batching: addBulk is one pipeline; Busbar adds in one pipeline too, ended by a look at the registry of groups.',
+    'Publishing: to one group whose handler is away.',
+  ],
+}
