@@ -35,15 +35,12 @@ export function toWire(message: EncodedMessage, headers: () => MsgHdrs): Wire {
 
 /** @throws DecodeError where it is no CloudEvents event. */
 export function fromWire(headers: MsgHdrs | undefined, data: Uint8Array): EncodedMessage {
-  const received: Record<string, string> = {}
-  for (const name of headers?.keys() ?? []) received[name] = headers?.get(name) ?? ''
-  const contentType = headerOf(headers, 'content-type')
+  const received = inLowerCase(headers)
+  const { 'content-type': contentType = '', [BODY]: kind, [EMPTY]: empty } = received
   if (contentType.toLowerCase().startsWith(STRUCTURED)) return fromStructuredMode(data)
-  const kind = headerOf(headers, BODY)
-  const text = kind === '' ? isText(contentType === '' ? 'application/json' : contentType) : kind === 'text'
+  const text = kind === undefined ? isText(contentType === '' ? 'application/json' : contentType) : kind === 'text'
   const message = fromBinaryMode({ headers: received, body: bodyOf(data, text) }, bindings.nats)
-  const empty = headerOf(headers, EMPTY)
-  if (empty === '') return message
+  if (empty === undefined) return message
   const { key, subject, ...rest } = message
   const names = empty.split(',')
   return {
@@ -51,6 +48,13 @@ export function fromWire(headers: MsgHdrs | undefined, data: Uint8Array): Encode
     subject: names.includes('subject') ? '' : subject,
     key: names.includes('nokey') ? undefined : names.includes('key') ? '' : key,
   }
+}
+
+/** The first value of each header. Once through: the client looks through all of them for each that it is asked for. */
+function inLowerCase(headers: MsgHdrs | undefined): Record<string, string> {
+  const received: Record<string, string> = {}
+  for (const [name, [value = '']] of headers ?? []) received[name.toLowerCase()] ??= value
+  return received
 }
 
 /** The value of a header in any case; empty where there is none. */
