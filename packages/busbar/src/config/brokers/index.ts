@@ -2,6 +2,7 @@ import { bullmq, type BullMqConfig } from './bullmq.ts'
 import type { BrokerEntry } from './entry.ts'
 import { memory, type MemoryConfig } from './memory.ts'
 import { nats, type NatsConfig } from './nats.ts'
+import { postgres, type PostgresConfig } from './postgres.ts'
 import { rabbitmq, type RabbitMqConfig } from './rabbitmq.ts'
 import { redis, type RedisConfig, redisPubSub, type RedisPubSubConfig } from './redis.ts'
 import { sqlite, type SqliteConfig } from './sqlite.ts'
@@ -12,6 +13,7 @@ export type { BrokerEntry, BrokerUrl } from './entry.ts'
 export type BrokerConfig =
   | MemoryConfig
   | SqliteConfig
+  | PostgresConfig
   | RedisConfig
   | RedisPubSubConfig
   | NatsConfig
@@ -22,6 +24,7 @@ export type BrokerConfig =
 export const BROKERS: Readonly<Record<BrokerConfig['type'], BrokerEntry>> = {
   memory,
   sqlite,
+  postgres,
   redis,
   'redis-pubsub': redisPubSub,
   nats,
