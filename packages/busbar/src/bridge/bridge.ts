@@ -232,7 +232,7 @@ function cameOver({ metadata }: EncodedMessage): readonly string[] {
 
 /** What may have gone to another bridge meanwhile is not sent: it would come after what that one sends. */
 function isOurs({ delivery, settle }: Item): boolean {
-  if (!(delivery.lapsed ?? delivery.signal.aborted)) return true
+  if (!delivery.lapsed) return true
   settle(RELEASE)
   return false
 }

@@ -63,9 +63,9 @@ export interface Delivery {
   /**
    * True when this member can no longer be sure to have the message alone: `signal` is aborted, or the lease ran out while
    * the process was too busy to see it. Cheap to ask: the engine does so before it begins a message that has waited, and
-   * releases it then. Absent: the signal is asked.
+   * releases it then.
    */
-  readonly lapsed?: boolean
+  readonly lapsed: boolean
   /**
    * Called before a further run of the handler in this process (a retry, never the first run): `attempts` runs have begun
    * so far. Kept with the message, so that the next delivery's `attempts` is at least this, also after kill -9 (where

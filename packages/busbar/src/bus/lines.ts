@@ -140,7 +140,7 @@ export class Lines {
       this.waiting--
       this.running++
       // While it waited another member may have got it.
-      if (next.delivery.lapsed ?? next.delivery.signal.aborted) next.settle(RELEASE)
+      if (next.delivery.lapsed) next.settle(RELEASE)
       else this.run(next)
     }
     this.pumping = false

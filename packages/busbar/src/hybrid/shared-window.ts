@@ -56,7 +56,7 @@ export class SharedWindow {
       const next = this.#waiting.shift()
       if (next === undefined) return
       const { delivery, settle } = next
-      settle((delivery.lapsed ?? delivery.signal.aborted) ? RELEASE : this.#run(delivery))
+      settle(delivery.lapsed ? RELEASE : this.#run(delivery))
     }
   }
 }

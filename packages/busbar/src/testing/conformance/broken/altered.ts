@@ -43,5 +43,12 @@ function changed(delivery: Delivery, changes: Partial<Delivery>): Delivery {
   const { message, topic, position, attempts, redeliveries, crashes, firstFailedAt, signal } = delivery
   const began = (runs: number): void | Promise<void> => delivery.began(runs)
   const copy = { message, topic, position, attempts, redeliveries, crashes, signal, began }
-  return { ...copy, ...(firstFailedAt === undefined ? {} : { firstFailedAt }), ...changes }
+  return {
+    ...copy,
+    ...(firstFailedAt === undefined ? {} : { firstFailedAt }),
+    get lapsed() {
+      return delivery.lapsed
+    },
+    ...changes,
+  }
 }
