@@ -1,5 +1,8 @@
 import { median, ratio, type Series } from './sample.ts'
 
+/** Suites over a server. */
+const NETWORK = ['postgres', 'redis-streams', 'kafka', 'rabbitmq', 'nats', 'bullmq']
+
 /** What Busbar wants to reach, compared with what was measured. For information: a missed one fails nothing. */
 export interface Target {
   readonly text: string
@@ -41,6 +44,23 @@ export function targets(measured: readonly Series[]): readonly Target[] {
     const text = `sqlite, ${what}: cost per message flat over ${sizes} rows (measured: dearest ${spread.toFixed(2)} × cheapest)`
     return { text, met: spread < 1.5 }
   }
+  /** Busbar against itself: what an array gains over one call after the other. */
+  const batching = (suite: string): Target | undefined => {
+    const [batch, one] = ['publish batches of 100', 'publish one by one'].map((measure) =>
+      find(suite, measure, 'busbar'),
+    )
+    if (batch === undefined || one === undefined) return undefined
+    const gain = median(batch.values) / median(one.values)
+    const text = `${suite}, publish batches of 100: at least 10 × one by one (measured: ${gain.toFixed(1)} ×)`
+    return { text, met: gain >= 10 }
+  }
+  const added = (suite: string): Target | undefined => {
+    const [ours, raw] = ['busbar', 'raw'].map((subject) => find(suite, 'latency p50', subject))
+    if (ours === undefined || raw === undefined) return undefined
+    const more = median(ours.values) - median(raw.values)
+    const text = `${suite}, latency p50: under 300 µs more than raw (measured: ${more.toFixed(0)} µs more)`
+    return { text, met: more < 300 }
+  }
   return [
     // Both, because which of the two is ahead depends on how many are on their way.
     atLeast('memory', 'end to end', 1, '@nestjs/cqrs'),
@@ -55,9 +75,19 @@ export function targets(measured: readonly Series[]): readonly Target[] {
     flat('publish'),
     flat('consume'),
     bounded('sqlite', 'RSS at a backlog of 1e6', 150, 'under'),
+    atLeast('postgres', 'publish 100 in flight', 0.9, 'raw'),
+    atLeast('postgres', 'publish batches of 100', 0.9, 'raw'),
+    atLeast('postgres', 'publish batches of 1000', 0.9, 'raw'),
+    atLeast('postgres', 'consume', 0.8, 'raw'),
+    bounded('postgres', 'consume', 20_000, 'at least'),
     atLeast('bullmq', 'publish 100 in flight', 0.9, 'raw'),
     atLeast('bullmq', 'publish batches of 100', 0.9, 'raw'),
     atLeast('bullmq', 'publish batches of 1000', 0.9, 'raw'),
     atLeast('bullmq', 'consume', 0.8, 'raw'),
+    atLeast('nats', 'publish 100 in flight', 0.9, 'raw'),
+    atLeast('nats', 'publish batches of 100', 0.9, 'raw'),
+    atLeast('nats', 'publish batches of 1000', 0.9, 'raw'),
+    atLeast('nats', 'consume', 0.8, 'raw'),
+    ...NETWORK.flatMap((suite) => [batching(suite), added(suite)]),
   ].filter((target) => target !== undefined)
 }
