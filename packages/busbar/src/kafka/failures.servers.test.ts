@@ -127,6 +127,7 @@ test('a server that is away at the start only delays it', async () => {
   await own.server.restart()
   await starting
   await broker.publish([order('one')])
+  expect((await broker.metrics()).topics).toMatchObject([{ topic: 'orders', depth: 1 }])
 })
 
 test('a broker that has not been started, or was stopped, says so', async () => {
