@@ -30,6 +30,7 @@ const RELEASE_PAUSE = 20
 class Reader implements DeliveryOwner {
   /** What nobody shares, nobody can lose. */
   readonly lapsed = false
+  readonly isReturning = (): boolean => false
   readonly topic: Topic
   readonly partition: number
   position: Position

@@ -18,6 +18,8 @@ export interface DeliveryOwner {
   place(delivery: HandedOut): string
   /** Its right to hand out may have run out. */
   readonly lapsed: boolean
+  /** One before it with the same key came back unrun: it has to come back too, so that they go out again in order. */
+  isReturning(delivery: HandedOut): boolean
 }
 
 interface Origin {
@@ -87,7 +89,7 @@ export class HandedOut implements Delivery {
   }
 
   get lapsed(): boolean {
-    return this.aborted || this.owner.lapsed
+    return this.aborted || this.owner.lapsed || this.owner.isReturning(this)
   }
 
   began(attempts: number): void | Promise<void> {

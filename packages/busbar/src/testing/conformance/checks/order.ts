@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { assertEachOnce, assertKeyOrder, numbered, numberOf } from '../messages.ts'
 import type { Check } from '../check.ts'
-import { ack, deadLetter, firstTime, redeliver } from '../verdicts.ts'
+import { ack, deadLetter, firstTime, redeliver, release } from '../verdicts.ts'
 import { Gate } from '../waiting.ts'
 
 /** Order by key at the port: deliveries are handed out in the order of the log. */
@@ -96,6 +96,26 @@ export const orderChecks: readonly Check[] = [
       await broker.publish(numbered(ctx.topic, 100, 2))
       await seen.received(100)
       assertKeyOrder(seen.deliveries)
+    },
+  },
+  {
+    name: 'a released message is not passed by what comes from the log behind it',
+    needs: (c) => c.order === 'key',
+    async run(ctx) {
+      const broker = await ctx.broker()
+      const seen = await ctx.collect(
+        broker,
+        { prefetch: 2 },
+        firstTime((delivery) => (numberOf(delivery) % 10 === 0 ? release : ack)),
+      )
+      await broker.publish(numbered(ctx.topic, 60, 1))
+      await seen.received(66)
+      const order = seen.deliveries.map(numberOf)
+      for (const n of [0, 10, 20, 30, 40, 50]) {
+        // The one after it may have been out when it came back.
+        const passing = order.slice(0, order.lastIndexOf(n)).find((one) => one > n + 1)
+        assert.equal(passing, undefined, `${n} was released, and ${passing} came before it came again`)
+      }
     },
   },
   {
