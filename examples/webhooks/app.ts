@@ -67,6 +67,11 @@ export class App {
     return this.bus.getBroker().capabilities.durable
   }
 
+  /** Whether the broker promises order by key. One that does not is not blamed for passing messages by each other. */
+  get ordered(): boolean {
+    return this.bus.getBroker().capabilities.order === 'key'
+  }
+
   /** Bytes of the bus's file; undefined where it has none. */
   fileSize(): number | undefined {
     return this.busFile === undefined ? undefined : statSync(this.busFile, { throwIfNoEntry: false })?.size

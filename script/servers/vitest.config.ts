@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     root: `${import.meta.dirname}/../..`,
-    include: ['script/servers/*.servers.test.ts', 'packages/*/src/**/*.servers.test.ts'],
+    include: ['{script,examples,chaos}/**/*.servers.test.ts', 'packages/*/src/**/*.servers.test.ts'],
     pool: 'forks',
     maxWorkers: 1,
     testTimeout: 120_000,
