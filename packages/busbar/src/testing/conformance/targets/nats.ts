@@ -1,5 +1,5 @@
 import { jetstreamManager } from '@nats-io/jetstream'
-import { connect } from '@nats-io/transport-node'
+import { connect, type NatsConnection } from '@nats-io/transport-node'
 import type { Broker } from '../../../broker/index.ts'
 import { NatsBroker } from '../../../nats/index.ts'
 import type { TargetFaults, TargetOptions } from '../target.ts'
@@ -13,18 +13,24 @@ function server({ settings }: TargetOptions): string {
   return url
 }
 
+/** Those of this process, by namespace. */
+const made = new Map<string, NatsBroker[]>()
+
 /** Streams of its own for each namespace. */
 export function createBroker(options: TargetOptions): Broker {
   const { namespace, lease } = options
-  return new NatsBroker({
+  const broker = new NatsBroker({
     servers: server(options),
     prefix: namespace,
     logger: silent,
     ...(lease === undefined ? {} : { lease }),
   })
+  made.set(namespace, [...(made.get(namespace) ?? []), broker])
+  return broker
 }
 
 export async function cleanup(options: TargetOptions): Promise<void> {
+  made.delete(options.namespace)
   const nc = await connect({ servers: server(options) })
   const jsm = await jetstreamManager(nc)
   for await (const name of jsm.streams.names()) {
@@ -39,6 +45,24 @@ export const faults: TargetFaults = {
     await limit(options, 1)
     return () => limit(options, -1)
   },
+
+  /** Every connection of the namespace in this process is cut as soon as it is there. */
+  async interrupt({ namespace }) {
+    const cut = (): void => {
+      for (const broker of made.get(namespace) ?? [])
+        void connectionOf(broker)
+          ?.reconnect()
+          .catch(() => {})
+    }
+    cut()
+    const timer = setInterval(cut, 5)
+    return () => clearInterval(timer)
+  },
+}
+
+function connectionOf(broker: NatsBroker): NatsConnection | undefined {
+  return (broker as unknown as { readonly running?: { readonly context: { readonly nc: NatsConnection } } }).running
+    ?.context.nc
 }
 
 async function limit(options: TargetOptions, bytes: number): Promise<void> {
