@@ -1,5 +1,6 @@
 import { bullmq, type BullMqConfig } from './bullmq.ts'
 import type { BrokerEntry } from './entry.ts'
+import { kafka, type KafkaConfig } from './kafka.ts'
 import { memory, type MemoryConfig } from './memory.ts'
 import { nats, type NatsConfig } from './nats.ts'
 import { postgres, type PostgresConfig } from './postgres.ts'
@@ -17,6 +18,7 @@ export type BrokerConfig =
   | RedisConfig
   | RedisPubSubConfig
   | NatsConfig
+  | KafkaConfig
   | BullMqConfig
   | RabbitMqConfig
 
@@ -28,6 +30,7 @@ export const BROKERS: Readonly<Record<BrokerConfig['type'], BrokerEntry>> = {
   redis,
   'redis-pubsub': redisPubSub,
   nats,
+  kafka,
   bullmq,
   rabbitmq,
 }
