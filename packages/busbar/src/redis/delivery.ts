@@ -30,6 +30,8 @@ interface Origin {
 export interface DeliveryOwner {
   /** It can no longer be sure to have its deliveries alone. */
   readonly lapsed: boolean
+  /** One before it with the same key came back unrun: it has to come back too, so that they go out again in order. */
+  isReturning?(delivery: HandedOut): boolean
   began(delivery: HandedOut, attempts: number): void | Promise<void>
 }
 
@@ -84,7 +86,7 @@ export class HandedOut implements Delivery {
   }
 
   get lapsed(): boolean {
-    return this.aborted || this.owner.lapsed
+    return this.aborted || this.owner.lapsed || this.owner.isReturning?.(this) === true
   }
 
   began(attempts: number): void | Promise<void> {

@@ -62,6 +62,8 @@ export class OwnedPartition implements DeliveryOwner {
   nextSuspect = 0
   /** Keys of which one is with the handler and those that wait for it, where failed keys park. */
   readonly lanes = new Map<string, Lane>()
+  /** Keys of which some came back unrun: those behind have to come back too, before any goes out again. */
+  readonly returning = new Set<string>()
   /** Nothing more is handed out; it is released when what is out has settled. */
   draining = false
   /** Another member has it, or it was released: nothing of it may be written any more. */
@@ -106,6 +108,10 @@ export class OwnedPartition implements DeliveryOwner {
   /** A process that was busy for longer than the lease does not know yet whether another one has taken it. */
   get lapsed(): boolean {
     return this.lost || performance.now() >= this.expires
+  }
+
+  isReturning({ lane, entry }: HandedOut): boolean {
+    return lane !== undefined && entry === undefined && this.returning.has(lane)
   }
 
   get dirty(): boolean {

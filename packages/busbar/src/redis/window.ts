@@ -60,6 +60,7 @@ export class Window {
 
   handOut(partition: OwnedPartition, delivery: HandedOut): void {
     if (delivery.state !== 'held' || !this.handing || partition.draining || partition.lost) return
+    if (partition.isReturning(delivery)) return
     if (this.parks && !this.enterLane(partition, delivery)) return
     delivery.state = 'out'
     delivery.attempts = delivery.begun
@@ -131,7 +132,25 @@ export class Window {
   private released(partition: OwnedPartition, delivery: HandedOut): void {
     if (delivery.entry !== undefined) return this.keep(partition, delivery, { what: 'release' })
     delivery.state = 'held'
-    if (this.handing) setTimeout(() => this.handOut(partition, delivery), RELEASE_PAUSE)
+    if (delivery.lane !== undefined) partition.returning.add(delivery.lane)
+    if (this.handing) setTimeout(() => this.handOutAgain(partition, delivery), RELEASE_PAUSE)
+  }
+
+  /**
+   * Those of its key go out again in their order, once all that were out have come back: what is behind may be with
+   * the handler's side still, where the lease may have been renewed since.
+   */
+  private handOutAgain(partition: OwnedPartition, delivery: HandedOut): void {
+    const { lane } = delivery
+    if (lane === undefined) return this.handOut(partition, delivery)
+    if (!partition.returning.has(lane) || partition.lost) return
+    const line = [...partition.line].filter((one) => one.lane === lane)
+    if (line.some(({ state }) => state === 'out')) {
+      setTimeout(() => this.handOutAgain(partition, delivery), RELEASE_PAUSE)
+      return
+    }
+    partition.returning.delete(lane)
+    for (const one of line) this.handOut(partition, one)
   }
 
   /** The message leaves the line. Where failed keys park, those that wait behind it follow. */
