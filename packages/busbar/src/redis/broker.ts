@@ -24,6 +24,7 @@ import { Publisher } from './publisher.ts'
 import { Retention } from './retention.ts'
 import { GroupMember } from './subscription.ts'
 import { Topics } from './topology.ts'
+import { checkServer, type Difference, verify, verifyServer } from './verify.ts'
 import { Watcher } from './watcher.ts'
 import { byteLength } from './wire.ts'
 
@@ -45,7 +46,8 @@ interface Running {
  * makes one member the owner of a partition, so that order by key holds across processes.
  *
  * What was confirmed is as durable as the server is told to be: with `appendonly yes` and `appendfsync always` it survives a
- * power cut, with `everysec` (the usual setting) the last second may be lost with the server, without a file everything.
+ * power cut, with `everysec` (the usual setting) a crash of Redis, while a power cut can cost the last second; without a file
+ * everything is lost with the server. `start` warns of the last, and `verify` tells of both.
  *
  * @example
  * const broker = new RedisStreamsBroker({ url: 'redis://127.0.0.1:6379' })
@@ -158,6 +160,11 @@ export class RedisStreamsBroker implements Broker {
     await redis.set(`${this.settings.prefix}:ping`, Date.now(), 'PX', 60_000)
   }
 
+  /** What is otherwise on the server than this broker needs it or would make it: durability, eviction, partitions, groups. Changes nothing. */
+  verify(): Promise<Difference[]> {
+    return verify(this.assertRunning().context, this.settings.partitions)
+  }
+
   stop(options: { readonly deadline?: number } = {}): Promise<void> {
     this.stopped ??= this.close()
     for (const member of this.members) void member.stop(options)
@@ -167,7 +174,13 @@ export class RedisStreamsBroker implements Broker {
   private async open(): Promise<void> {
     const { settings, connections } = this
     const redis = await connections.connect('main')
-    await assertVersion(redis, connections.where)
+    await checkServer(redis, connections.where, settings.prefix)
+    for (const { setting, expected, found, consequence } of await verifyServer(redis)) {
+      // How often the file is synced is a choice that many make on purpose.
+      if (setting === 'appendfsync') continue
+      const fields = { server: connections.where, setting, expected, found }
+      settings.logger.warn(fields, `Redis should have ${setting} ${expected}: ${consequence}`)
+    }
     const publishing = await connections.connect('publisher')
     const watcher = new Watcher(connections, redis)
     await watcher.start()
@@ -186,6 +199,8 @@ export class RedisStreamsBroker implements Broker {
   }
 
   private async close(): Promise<void> {
+    // A start that still waits for its server ends.
+    if (this.running === undefined) this.connections.closeAll()
     await this.started?.catch(() => {})
     await Promise.all([...this.members].map((member) => member.stop()))
     if (this.running !== undefined) {
@@ -204,12 +219,4 @@ export class RedisStreamsBroker implements Broker {
     const why = this.stopped === undefined ? 'was not started: call start() first' : 'was stopped; make another one'
     return new BrokerError(`the ${this.name} broker of ${this.connections.where} ${why}`)
   }
-}
-
-async function assertVersion(redis: Redis, where: string): Promise<void> {
-  const version = /redis_version:(\d+)\.(\d+)/.exec(await redis.info('server'))
-  if (version === null || Number(version[1]) >= 7) return
-  throw new BrokerError(
-    `the Redis server ${where} is version ${version[1]}.${version[2]}; Redis 7.0 or newer is needed`,
-  )
 }

@@ -5,6 +5,7 @@ import type { BrokerLogger } from '../broker/logger.ts'
 import { addressOf, whereOf } from './address.ts'
 import type { RedisConnectionOptions } from './options.ts'
 import { scripts } from './scripts/index.ts'
+import { failUnanswered, refusePlain, refuseUnanswered } from './unanswered.ts'
 
 export type Reply = null | number | string | Buffer | readonly Reply[]
 
@@ -12,13 +13,17 @@ export type Reply = null | number | string | Buffer | readonly Reply[]
 const LONGEST = 2_000
 
 /** Answers by which a server says that waiting does not help. */
-const HOPELESS = /WRONGPASS|NOAUTH|NOPERM|DB index|invalid password|ENOTFOUND|CERT|self.signed|wrong version number/i
+const HOPELESS =
+  /WRONGPASS|NOAUTH|NOPERM|DB index|invalid password|ENOTFOUND|CERT|certificate|self.signed|wrong version number|packet length/i
+/** Milliseconds without an answer after which a connection is taken for dead: a half-open one never breaks by itself. */
+const SILENCE = 30_000
 
 /** Opens connections to one server. A server that is away only delays: commands wait until it is back. */
 export class Connections {
   private readonly options: RedisConnectionOptions
   private readonly logger: BrokerLogger
-  private readonly open = new Set<Redis>()
+  /** With what ends all that has no answer yet. */
+  private readonly open = new Map<Redis, () => void>()
   private ending = false
   /** The server without its password, for people. */
   readonly where: string
@@ -34,12 +39,14 @@ export class Connections {
    * A connection that answers. Waits for a server that is away. When it breaks, commands without an answer fail with
    * `ConnectionCutError`, because what they may have done has to be looked at.
    *
+   * @param blocks Milliseconds that an answer may take beyond the usual: a blocking read's own.
    * @throws BrokerError where the server refuses for a reason that will not go away by itself.
    */
-  async connect(name: string): Promise<Redis> {
+  async connect(name: string, blocks = 0): Promise<Redis> {
     const { Redis: Client } = await loadClient()
+    const address = addressOf(this.options)
     const options = {
-      ...addressOf(this.options),
+      ...address,
       // Replies of streams as lists, whatever the server speaks.
       protocol: 2 as const,
       replyMapping: 'legacy' as const,
@@ -47,6 +54,7 @@ export class Connections {
       lazyConnect: true,
       // A command waits for the server instead of failing after some tries.
       maxRetriesPerRequest: null,
+      socketTimeout: (address.socketTimeout ?? SILENCE) + blocks,
       enableAutoPipelining: false,
       autoResendUnfulfilledCommands: false,
       scripts,
@@ -54,8 +62,7 @@ export class Connections {
         this.ending ? null : Math.min(LONGEST, 25 * 2 ** Math.min(tries, 7)) * jitter(),
     } satisfies RedisOptions
     const redis: Redis = new Client(options)
-    failWhenCut(redis)
-    this.open.add(redis)
+    this.open.set(redis, failUnanswered(redis))
     const refused = Promise.withResolvers<never>()
     refused.promise.catch(() => {})
     let told = ''
@@ -66,6 +73,8 @@ export class Connections {
       this.logger.warn({ server: this.where, err: error.message }, 'no connection to Redis: trying again')
     })
     redis.on('ready', () => (told = ''))
+    refuseUnanswered(redis, (error) => refused.reject(this.refusal(error)))
+    refusePlain(redis, (error) => refused.reject(this.refusal(error)))
     redis.connect().catch(() => {})
     try {
       await Promise.race([redis.ping(), refused.promise])
@@ -77,13 +86,15 @@ export class Connections {
   }
 
   close(redis: Redis): void {
+    const fail = this.open.get(redis)
     this.open.delete(redis)
     redis.disconnect()
+    fail?.()
   }
 
   /** Closes what is open; more can be opened. */
   drop(): void {
-    for (const redis of this.open) this.close(redis)
+    for (const redis of this.open.keys()) this.close(redis)
   }
 
   closeAll(): void {
@@ -98,33 +109,6 @@ export class Connections {
       { cause: error },
     )
   }
-}
-
-/** The connection broke before the answer came: nobody knows whether the command was carried out. */
-export class ConnectionCutError extends BrokerError {
-  override readonly name: string = 'ConnectionCutError'
-}
-
-/**
- * The client forgets commands that were sent and not answered when a connection breaks, and their promises with them (what it can
- * send again by itself it forgets when the next try breaks, too): here they fail. Those that were not sent yet go on waiting.
- */
-function failWhenCut(redis: Redis): void {
-  const sent = new Set<Parameters<Redis['sendCommand']>[0]>()
-  const send = redis.sendCommand.bind(redis)
-  redis.sendCommand = (command, stream) => {
-    if (redis.status === 'ready') {
-      sent.add(command)
-      const done = (): void => void sent.delete(command)
-      command.promise.then(done, done)
-    }
-    return send(command, stream)
-  }
-  redis.on('close', () => {
-    const error = new ConnectionCutError('the connection to Redis broke before the answer came')
-    for (const command of sent) command.reject(error)
-    sent.clear()
-  })
 }
 
 const jitter = (): number => 0.5 + Math.random() / 2

@@ -187,6 +187,8 @@ export class RedisPubSubBroker implements Broker {
   }
 
   private async close(): Promise<void> {
+    // A start that still waits for its server ends.
+    if (this.running === undefined) this.connections.closeAll()
     await this.started?.catch(() => {})
     await Promise.all([...this.members].map((member) => member.stop()))
     this.connections.closeAll()

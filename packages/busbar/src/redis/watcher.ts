@@ -49,7 +49,7 @@ export class Watcher {
   }
 
   async start(): Promise<void> {
-    const redis = await this.connections.connect('watcher')
+    const redis = await this.connections.connect('watcher', BLOCK)
     const identify = async (): Promise<void> => {
       this.clientId = String(await redis.client('ID'))
     }
