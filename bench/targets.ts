@@ -88,6 +88,10 @@ export function targets(measured: readonly Series[]): readonly Target[] {
     atLeast('nats', 'publish batches of 100', 0.9, 'raw'),
     atLeast('nats', 'publish batches of 1000', 0.9, 'raw'),
     atLeast('nats', 'consume', 0.8, 'raw'),
+    atLeast('kafka', 'publish 100 in flight', 0.9, 'raw'),
+    atLeast('kafka', 'publish batches of 100', 0.9, 'raw'),
+    atLeast('kafka', 'publish batches of 1000', 0.9, 'raw'),
+    atLeast('kafka', 'consume', 0.8, 'raw'),
     ...NETWORK.flatMap((suite) => [batching(suite), added(suite)]),
   ].filter((target) => target !== undefined)
 }

@@ -1,0 +1,27 @@
+import type { Contender, Suite } from '../suite.ts'
+
+const subjects: Readonly<Record<string, Contender>> = {
+  raw: {
+    load: () => import('./raw.ts'),
+    promises:
+      '@platformatic/kafka: the same CloudEvents by an idempotent producer, acks=all; one consumer of a group, parses each, awaits the ' +
+      'handler one message after the other, and commits every 100 messages or 5 ms. No redelivery, no dead letters, no order while one is retried',
+  },
+  busbar: {
+    load: () => import('./busbar.ts'),
+    promises:
+      'idempotent, acks=all; at least once with order by key, at most a window comes again after a crash, retry, redelivery and dead letters',
+  },
+}
+
+export const kafka: Suite = {
+  server: 'BUSBAR_KAFKA_URL',
+  subjects,
+  processes: [['raw', 'busbar']],
+  extras: [],
+  notes: [
+    'One server on this machine for both, one replica; it syncs to the disk as Kafka does by default, not with each batch. It takes most of the CPU that the subjects share.',
+    'Batching: a batch is one request for both; many calls at once are one request of the raw client each, and few of Busbar.',
+    'Publishing: to one group whose handler is away.',
+  ],
+}
