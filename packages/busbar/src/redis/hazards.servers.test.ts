@@ -100,6 +100,78 @@ test('connections that are cut while messages are read and settled lose none and
   await until(async () => (await broker.metrics()).groups[0]?.lag === 0)
 })
 
+test('a takeover goes on after a page of open entries, also over entries that were deleted', async () => {
+  const dead = await scene.streams({ partitions: 1, lease: 300 })
+  const { seen, deliver } = collector(new Promise(() => {}))
+  await dead.subscribe(spec({ prefetch: 2_500 }), deliver)
+  const sent = batch(2_500)
+  await dead.publish(sent)
+  await until(() => seen.length === 2_500)
+  // More than a page of what is open is gone from the stream.
+  const stream = `${scene.prefix}:{t}:0`
+  const gone = new Set(seen.slice(0, 1_200).map(({ message: { id } }) => id))
+  await scene.admin.xdel(stream, ...seen.slice(0, 1_200).map(({ position }) => position.slice(2)))
+  // As if it had died: no sign of life any more, and the lease is over.
+  await scene.admin.hset(`${scene.prefix}:{t}:g:g`, 'o:0', 'somebody', 'e:0', 0)
+  const heir = await scene.streams({ partitions: 1, lease: 300 })
+  const taken = collector()
+  await heir.subscribe(spec({ prefetch: 2_500 }), taken.deliver)
+  const expected = sent.map((one) => one.message.id).filter((id) => !gone.has(id))
+  const ids = (): Set<string> => new Set([...seen.slice(2_500), ...taken.seen].map((one) => one.message.id))
+  await until(() => ids().size === expected.length)
+  expect(ids()).toEqual(new Set(expected))
+})
+
+test('a handler that takes far longer than the lease keeps its message, because the lease has a heartbeat', async () => {
+  const [first, second] = [await scene.streams({ lease: 200 }), await scene.streams({ lease: 200 })]
+  const gate = Promise.withResolvers<Verdict>()
+  const slow = collector(gate.promise)
+  await first.subscribe(spec(), slow.deliver)
+  await first.publish(batch(1, 'k'))
+  await until(() => slow.seen.length === 1)
+  const { seen, deliver } = collector()
+  await second.subscribe(spec(), deliver)
+  // Many leases later, by what the server says and not by the clock of this test.
+  const group = `${scene.prefix}:{t}:g:g`
+  const n = slow.seen[0]?.position.split('@')[0] ?? ''
+  const renewed = async (): Promise<number> => Number(await scene.admin.hget(group, `e:${n}`))
+  const begin = await renewed()
+  await until(async () => (await renewed()) > begin + 2_000)
+  expect(seen).toEqual([])
+  expect(slow.seen[0]?.lapsed).toBe(false)
+  gate.resolve(ack)
+  await until(async () => (await first.metrics()).groups[0]?.lag === 0)
+  expect(slow.seen).toHaveLength(1)
+})
+
+test('a blocking read holds up nothing: it has a connection of its own', async () => {
+  const broker = await scene.streams({ client: { connectionName: scene.prefix } })
+  const { seen, deliver } = collector()
+  await broker.subscribe(spec(), deliver)
+  const blocked = async (): Promise<string[]> => {
+    const clients = String(await scene.admin.client('LIST')).split('\n')
+    return clients.filter((one) => one.includes(` name=${scene.prefix} `) && one.includes('flags=b'))
+  }
+  await until(async () => (await blocked()).length === 1)
+  await broker.publish(batch(3))
+  await until(() => seen.length === 3)
+  await until(async () => (await blocked()).length === 1)
+})
+
+test('what another process publishes is heard of, and heard of again after the connection was cut', async () => {
+  const name = `${scene.prefix}-listener`
+  const listener = await scene.streams({ client: { connectionName: name } })
+  const { seen, deliver } = collector()
+  await listener.subscribe(spec(), deliver)
+  const other = await scene.streams()
+  for (let n = 0; n < 10; n++) {
+    await other.publish(batch(1, 'k', n))
+    if (n % 3 === 0) await scene.cut(name)
+    await until(() => seen.some((one) => one.message.body === String(n)))
+  }
+  expect([...new Set(seen.map((one) => one.message.body))]).toEqual(Array.from({ length: 10 }, (_, n) => String(n)))
+})
+
 describe('a publish whose answer was lost with its connection', () => {
   test('is sent again, is confirmed, and is there once, in the order of the calls', async () => {
     const proxy = await startProxy(scene.url)
