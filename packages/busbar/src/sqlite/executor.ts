@@ -4,6 +4,7 @@ import { BrokerError } from '../broker/index.ts'
 import type { Executor, Row, SqlValue, Statements, Values } from '../sql/executor.ts'
 import { explained, isBusy } from './errors.ts'
 import { Breath } from './breath.ts'
+import { BULK_ROWS, bulkInsert } from './bulk.ts'
 import { Lock } from '../sql/lock.ts'
 
 export interface SqliteExecutorOptions {
@@ -29,6 +30,8 @@ export class SqliteExecutor implements Executor {
   private readonly lock = new Lock()
   private readonly breath = new Breath()
   private readonly prepared = new Map<string, StatementSync>()
+  /** Texts of the INSERTs for many rows, by those for one; empty where there is none. */
+  private readonly bulks = new Map<string, string>()
   private readonly preparedForValues = new Map<string, StatementSync>()
   private db: DatabaseSync | undefined
   private version = -1
@@ -190,8 +193,21 @@ export class SqliteExecutor implements Executor {
   }
 
   private runManyNow(sql: string, rows: readonly (readonly SqlValue[])[]): void {
+    const bulk = rows.length < BULK_ROWS ? undefined : this.bulkOf(sql)
+    const inBulks = bulk === undefined ? 0 : rows.length - (rows.length % BULK_ROWS)
+    for (let next = 0; next < inBulks; next += BULK_ROWS) {
+      const values: SqlValue[] = []
+      for (const row of rows.slice(next, next + BULK_ROWS)) for (const value of row) values.push(value)
+      bulk?.run(...(values as SQLInputValue[]))
+    }
     const statement = this.prepare(sql)
-    for (const row of rows) statement.run(...(row as SQLInputValue[]))
+    for (const row of rows.slice(inBulks)) statement.run(...(row as SQLInputValue[]))
+  }
+
+  private bulkOf(sql: string): StatementSync | undefined {
+    let bulk = this.bulks.get(sql)
+    if (bulk === undefined) this.bulks.set(sql, (bulk = bulkInsert(sql) ?? ''))
+    return bulk === '' ? undefined : this.prepare(bulk)
   }
 
   private prepare(sql: string): StatementSync {
