@@ -3,9 +3,11 @@ import type { EncodedMessage } from '../message/message.ts'
 import type { NatsContext } from './context.ts'
 import { isWrongSequence } from './cursor.ts'
 import type { Topic } from './topology.ts'
-import { fromWire, headerOf, toWire } from './wire.ts'
+import { fromWire, headerOf, sizeOf, toWire } from './wire.ts'
 
 const INFO = 'busbar-aside'
+/** Bytes that it takes at most, nearly always far less. */
+const INFO_ROOM = 4_096
 
 /**
  * Messages that left the line of one group, whole, to be handed out again. Each is one subject of a stream that keeps the
@@ -34,8 +36,16 @@ export interface Aside {
    * Absent: the message is here.
    */
   readonly state?: 'parked' | 'dead' | 'discarded'
+  /** Its body is there, because it leaves no room for our headers beside it: only what another program wrote is so large. */
+  readonly source?: Source
   /** It is, or was, parked: the letter of that time is to be removed when it is settled. */
   readonly letter?: true
+}
+
+/** A message in a stream. */
+export interface Source {
+  readonly stream: string
+  readonly seq: number
 }
 
 /** One that is known, with where it is stored now. */
@@ -64,10 +74,10 @@ export class Asides {
     partition: number,
     message: EncodedMessage,
     due: number,
-    once?: string,
+    { once, ...from }: { readonly once?: string; readonly source?: Source } = {},
   ): Promise<boolean> {
     const entry = `g${crypto.randomUUID()}`
-    const aside = { entry, due, attempts: 0, redeliveries: 0, crashes: 0, place: `${partition}@-` }
+    const aside = { entry, due, attempts: 0, redeliveries: 0, crashes: 0, place: `${partition}@-`, ...from }
     return (await this.store({ group, topic: topic.name, partition }, message, aside, once)) !== undefined
   }
 
@@ -87,22 +97,22 @@ export class Asides {
   }
 
   /**
-   * The same in place of `before`, if that is still what is stored (0: nothing). Where somebody has replaced it, by a redrive
-   * or a discard, that stays. Resolves to what is stored now.
+   * The same in place of `before`, if that is still what is stored (0: nothing; undefined: whatever it is). Where somebody has
+   * replaced it, by a redrive or a discard, that stays. Resolves to what is stored now.
    */
   async replace(
     at: AsidePlace,
     message: EncodedMessage | undefined,
     aside: Aside,
-    before: number,
+    before: number | undefined,
   ): Promise<KnownAside | undefined> {
-    const { subject, headers, data } = this.prepare(at, message, aside)
+    const { subject, headers, data, kept } = this.prepare(at, message, aside)
     try {
       const { seq } = await this.context.js.publish(subject, data, {
         headers,
-        expect: { lastSubjectSequence: before },
+        ...(before === undefined ? {} : { expect: { lastSubjectSequence: before } }),
       })
-      return { ...aside, seq }
+      return { ...kept, seq }
     } catch (error) {
       if (!isWrongSequence(error)) throw error
       const { jsm, names } = this.context
@@ -112,13 +122,13 @@ export class Asides {
   }
 
   /** The message behind it; undefined where it is gone. */
-  async read(at: AsidePlace, { entry, seq, state }: KnownAside): Promise<EncodedMessage | undefined> {
+  async read(at: AsidePlace, { entry, seq, state, source }: KnownAside): Promise<EncodedMessage | undefined> {
     const { jsm, names } = this.context
     const { streams } = jsm
     const stored =
       state === 'parked'
         ? await streams.getMessage(names.dead, { last_by_subj: names.parked(at.group, at.topic, at.partition, entry) })
-        : await streams.getMessage(names.aside, { seq })
+        : await streams.getMessage(source?.stream ?? names.aside, { seq: source?.seq ?? seq })
     return stored === null ? undefined : fromWire(stored.header, stored.data)
   }
 
@@ -128,11 +138,15 @@ export class Asides {
   }
 
   private prepare(at: AsidePlace, message: EncodedMessage | undefined, aside: Aside) {
-    const { names, headers } = this.context
-    const { headers: set, data } = message === undefined ? { headers: headers(), data: '' } : toWire(message, headers)
-    const { entry, ...info } = aside
-    set.append(INFO, encodeURIComponent(JSON.stringify(info)))
-    return { subject: names.asideEntry(at.group, at.topic, at.partition, entry), headers: set, data }
+    const { names, headers, nc } = this.context
+    const subject = names.asideEntry(at.group, at.topic, at.partition, aside.entry)
+    const { source, ...without } = aside
+    const wire = message === undefined ? { headers: headers(), data: '' } : toWire(message, headers)
+    const whole = sizeOf(wire) + INFO_ROOM <= (nc.info?.max_payload ?? Infinity)
+    const kept = whole || source === undefined ? without : { ...without, source }
+    const { entry: _, ...info } = kept
+    wire.headers.append(INFO, encodeURIComponent(JSON.stringify(info)))
+    return { subject, headers: wire.headers, data: kept === without ? wire.data : '', kept }
   }
 }
 

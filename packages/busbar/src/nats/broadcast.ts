@@ -102,7 +102,7 @@ export class BroadcastMember implements BrokerSubscription {
 
   private async take(topic: Topic, message: JsMsg): Promise<void> {
     const partition = Number(message.subject.split('.')[3]) || 0
-    const from: Origin = { topic: topic.name, partition, seq: message.seq }
+    const from: Origin = { topic: topic.name, partition, seq: message.seq, stream: topic.stream }
     await this.handOut(this.read(from, message))
   }
 

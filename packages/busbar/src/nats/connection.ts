@@ -87,6 +87,8 @@ async function dial(transport: Transport, settings: Settings, logger: BrokerLogg
     maxReconnectAttempts: -1,
     reconnectTimeWait: 250,
     reconnectJitter: 250,
+    // A connection that is dead without a word is found within half a minute, not after minutes.
+    pingInterval: 10_000,
     // Without: two stack traces for every request, most of what one costs.
     noAsyncTraces: true,
     // Once connected it goes on trying: a server that has just come back may not know its users yet.

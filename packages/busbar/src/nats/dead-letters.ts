@@ -11,8 +11,8 @@ import type {
 import { type AsidePlace, type Asides, removed } from './asides.ts'
 import type { NatsContext } from './context.ts'
 import { scan } from './follower.ts'
-import { describe, type Held, letterFrom, type NewLetter, type StoredLetter } from './letter.ts'
-import { toWire } from './wire.ts'
+import { type Beside, describe, LETTER_ROOM, letterFrom, type NewLetter, type StoredLetter } from './letter.ts'
+import { sizeOf, toWire } from './wire.ts'
 
 const DEFAULT_PAGE = 100
 /** Letters redriven or discarded at once. */
@@ -35,18 +35,19 @@ export class NatsDeadLetters implements DeadLetterStore {
     await this.store(letter)
   }
 
-  /** `held`: the note that holds up its lane until it is redriven or discarded. */
-  async store(letter: NewLetter, held?: Held): Promise<void> {
+  async store(letter: NewLetter, { held, source }: Beside = {}): Promise<void> {
     const { context } = this.running()
+    const { names, nc } = context
     const { group, topic, message, failure } = letter
-    const { headers, data } = toWire(message, context.headers)
-    describe(headers, letter, held)
-    const { names } = context
+    const wire = toWire(message, context.headers)
+    const room = (nc.info?.max_payload ?? Infinity) - LETTER_ROOM
+    const elsewhere = source !== undefined && sizeOf(wire) > room
+    describe(wire.headers, letter, { ...(held === undefined ? {} : { held }), ...(elsewhere ? { source } : {}) })
     const subject =
       failure.reason === 'parked' && held !== undefined
         ? names.parked(group, topic, held.partition, held.note.entry)
         : names.letter(group, topic, message.id)
-    await context.js.publish(subject, data, { headers })
+    await context.js.publish(subject, elsewhere ? '' : wire.data, { headers: wire.headers })
   }
 
   /** A parked message has been settled, or is set aside itself now. */
@@ -104,17 +105,19 @@ export class NatsDeadLetters implements DeadLetterStore {
     const { letter, held } = stored
     const { group, topic: name } = letter
     const once = `redrive-${letter.id}`
+    // What was edited is not what is elsewhere.
+    const from = message === letter.message && stored.source !== undefined ? { source: stored.source } : {}
     if (held !== undefined && message.key === letter.message.key) {
       // In place of its note: it is the first of its lane.
-      const { state: _, ...note } = held.note
-      const again = { ...note, attempts: 0, redeliveries: 0, crashes: 0, due: Date.now() }
+      const { state: _, source: __, ...note } = held.note
+      const again = { ...note, ...from, attempts: 0, redeliveries: 0, crashes: 0, due: Date.now() }
       const at = { group, topic: name, partition: held.partition }
       return (await asides.store(at, message, again, once)) !== undefined
     }
     const [topic] = await context.topology.ensure([name])
     if (topic === undefined) return false
     const partition = context.topology.partitionFor(topic, message.key)
-    const first = await asides.publish(group, topic, partition, message, Date.now(), once)
+    const first = await asides.publish(group, topic, partition, message, Date.now(), { once, ...from })
     await this.letGo(stored)
     return first
   }
@@ -160,14 +163,20 @@ export class NatsDeadLetters implements DeadLetterStore {
     const { jsm, names } = this.running().context
     if (!/^[1-9]\d{0,14}$/.test(id)) return undefined
     const stored = await jsm.streams.getMessage(names.dead, { seq: Number(id) })
-    return stored === null ? undefined : letterFrom(names, stored)
+    if (stored === null) return undefined
+    const known = letterFrom(names, stored)
+    if (known?.source === undefined) return known
+    const { stream, seq } = known.source
+    const source = await jsm.streams.getMessage(stream, { seq }).catch(() => null)
+    return letterFrom(names, stored, source?.data)
   }
 
   private async stored(filter: DeadLetterFilter, page: Page): Promise<readonly StoredLetter[]> {
     const { limit = DEFAULT_PAGE, after } = page
     const found: StoredLetter[] = []
     if (limit > 0) await this.each(filter, after, false, (stored) => found.push(stored) < limit)
-    return found
+    // The few whose body is elsewhere are read once more.
+    return Promise.all(found.map(async (one) => (one.source && (await this.read(one.letter.id))) ?? one))
   }
 
   private async each(

@@ -20,8 +20,9 @@ export interface DeliveryOwner {
 export interface Origin {
   readonly topic: string
   readonly partition: number
-  /** Sequence in the log; undefined for what was set aside. */
+  /** Sequence in the log, and its stream; undefined for what was set aside. */
   readonly seq?: number
+  readonly stream?: string
   readonly aside?: KnownAside
   /** Key whose messages are not to pass each other. */
   readonly lane?: string | undefined
@@ -46,6 +47,7 @@ export class HandedOut implements Delivery {
   attempts: number
 
   readonly seq: number | undefined
+  readonly stream: string | undefined
   readonly aside: KnownAside | undefined
   readonly lane: string | undefined
   readonly suspect: boolean
@@ -66,6 +68,7 @@ export class HandedOut implements Delivery {
     this.topic = from.topic
     this.partition = from.partition
     this.seq = from.seq
+    this.stream = from.stream
     this.aside = aside
     this.lane = from.lane ?? aside?.lane
     this.position = aside?.place ?? `${from.partition}@${from.seq ?? '-'}`

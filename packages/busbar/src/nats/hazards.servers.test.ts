@@ -1,58 +1,43 @@
 /** The hazards of NATS, over a server of this test's own. */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { connect, headers } from '@nats-io/transport-node'
+import { jetstream, jetstreamManager } from '@nats-io/jetstream'
+import { connect } from '@nats-io/transport-node'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { type OwnServer, startServer } from '../../../../script/servers/start.ts'
-import type { Delivery, SubscriptionSpec } from '../broker/index.ts'
-import type { EncodedMessage } from '../message/message.ts'
-import { NatsBroker } from './index.ts'
+import type { Delivery, Verdict } from '../broker/index.ts'
+import { message, order, patience, spec, started as startedWith } from './fixtures/messages.ts'
+import { sharedNats } from './fixtures/servers.ts'
+import type { NatsBroker, NatsBrokerOptions } from './index.ts'
 
-let folder: string
-let server: OwnServer
-const silent = { warn() {}, error() {} }
-const patience = { timeout: 40_000, interval: 20 }
+let shared: Awaited<ReturnType<typeof sharedNats>>
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'busbar-nats-'))
-  server = await startServer('nats', { dataDir: folder, durable: true })
+  shared = await sharedNats()
 })
 
-afterAll(async () => {
-  await server.stop()
-  await rm(folder, { recursive: true, force: true })
-})
+afterAll(() => shared.end())
 
-function message(id: string, key = 'k'): EncodedMessage {
+function started(prefix: string, options: NatsBrokerOptions = {}): Promise<NatsBroker> {
+  return startedWith({ servers: shared.server.url, prefix, ...options })
+}
+
+function dead({ attempts }: Delivery): Verdict {
+  const now = Date.now()
+  const error = { name: 'Error', message: 'no' }
   return {
-    id,
-    type: 'T',
-    kind: 'event',
-    source: 'test',
-    key,
-    time: new Date(),
-    version: 1,
-    metadata: { correlationId: id },
-    contentType: 'application/json',
-    body: JSON.stringify(id),
+    deadLetter: {
+      reason: 'failed',
+      error,
+      handler: 'h',
+      attempts: attempts + 1,
+      firstFailedAt: now,
+      lastFailedAt: now,
+    },
   }
-}
-
-async function started(prefix: string): Promise<NatsBroker> {
-  const broker = new NatsBroker({ servers: server.url, prefix, logger: silent })
-  await broker.start()
-  return broker
-}
-
-function spec(topic: string): SubscriptionSpec {
-  return { group: 'g', topics: [topic], broadcast: false, prefetch: 10, from: 'earliest', onFailure: 'continue' }
 }
 
 test('server killed with -9: nothing confirmed is lost, order holds, and everything goes on by itself', async () => {
   const broker = await started('killed')
   const seen: string[] = []
-  await broker.subscribe(spec('orders'), ({ message: { id } }) => {
+  await broker.subscribe(spec(), ({ message: { id } }) => {
     seen.push(id)
     return { ack: true }
   })
@@ -64,9 +49,9 @@ test('server killed with -9: nothing confirmed is lost, order holds, and everyth
     )
   }
   for (let n = 0; n < 50; n++) await publish(`a${n}`)
-  await server.kill9()
+  await shared.server.kill9()
   const during = publish('during')
-  await server.restart()
+  await shared.server.restart()
   await during
   await vi.waitFor(() => broker.ping(), patience)
   for (let n = 0; n < 50; n++) await publish(`b${n}`)
@@ -74,7 +59,6 @@ test('server killed with -9: nothing confirmed is lost, order holds, and everyth
   await vi.waitFor(() => expect(new Set(seen)).toEqual(new Set([...confirmed, ...seen])), patience)
   const first = [...new Set(seen)].filter((id) => confirmed.includes(id) && id !== 'during')
   expect(first).toEqual(confirmed.filter((id) => id !== 'during'))
-  await broker.stop()
 })
 
 test('the same message id within the duplicate window is kept once', async () => {
@@ -83,17 +67,16 @@ test('the same message id within the duplicate window is kept once', async () =>
   await broker.publish([one])
   await broker.publish([one])
   expect((await broker.metrics()).topics).toMatchObject([{ topic: 'orders', depth: 1 }])
-  await broker.stop()
 })
 
 test('foreign garbage goes to the dead letters as raw bytes, and the consumer goes on', async () => {
   const broker = await started('garbage')
   const seen: string[] = []
-  await broker.subscribe(spec('orders'), (delivery) => {
+  await broker.subscribe(spec(), (delivery) => {
     seen.push(delivery.message.id)
     return { ack: true }
   })
-  const plain = await connect({ servers: server.url })
+  const plain = await connect({ servers: shared.server.url })
   await plain.request('garbage.t.orders.0', 'no event at all')
   await plain.close()
   await broker.publish([{ topic: 'orders', message: message('good') }])
@@ -102,49 +85,116 @@ test('foreign garbage goes to the dead letters as raw bytes, and the consumer go
   const [letter] = await broker.deadLetters.list()
   expect(letter?.failure.reason).toBe('undecodable')
   expect(Buffer.from(letter?.message.body as Uint8Array).toString()).toBe('no event at all')
-  await broker.stop()
 })
 
-test('what a plain client writes as CloudEvents, in binary and structured mode, is read', async () => {
-  const broker = await started('plain')
+test('streams are made with explicit limits, and the server has them', async () => {
+  const options = { maxAge: 3_600_000, maxBytes: 50_000_000, duplicateWindow: 60_000, partitions: 3 }
+  const broker = await started('limits', options)
+  await broker.publish([order('one')])
+  const plain = await connect({ servers: shared.server.url })
+  const jsm = await jetstreamManager(plain)
+  const [topic, state] = await Promise.all(['limits_t_orders', 'limits_state'].map((name) => jsm.streams.info(name)))
+  await plain.close()
+  const all = { retention: 'limits', storage: 'file', discard: 'old', num_replicas: 1, max_msgs: -1, max_msg_size: -1 }
+  expect(topic?.config).toMatchObject({
+    ...all,
+    max_age: 3_600e9,
+    max_bytes: 50_000_000,
+    duplicate_window: 60e9,
+    subjects: expect.arrayContaining(['limits.t.orders.0', 'limits.t.orders.1', 'limits.t.orders.2']),
+  })
+  expect(state?.config).toMatchObject({ ...all, max_age: 0, max_bytes: -1, max_msgs_per_subject: 1 })
+  expect(await broker.verify()).toEqual([])
+})
+
+test('infinite redelivery: what was given back is counted on the server, whoever gets it next', async () => {
+  const counts: string[] = []
+  for (let n = 0; n < 3; n++) {
+    const broker = await started('again')
+    if (n === 0) await broker.publish([order('one')])
+    const member = await broker.subscribe(spec(), ({ attempts, redeliveries, firstFailedAt }) => {
+      counts.push(`${attempts} ${redeliveries} ${firstFailedAt ?? '-'}`)
+      return { redeliver: { after: 0, attempts: attempts + 1, firstFailedAt: 7 } }
+    })
+    await vi.waitFor(() => expect(counts.length).toBeGreaterThan(n), patience)
+    await member.stop()
+    await broker.stop()
+    expect(counts).toEqual(counts.map((_, index) => `${index} ${index} ${index === 0 ? '-' : 7}`))
+  }
+})
+
+test('a late ack is harmless: the message is another member’s by then, and settled once', async () => {
+  const first = await started('late', { lease: 500 })
+  await first.publish([order('one')])
+  let settle = (_verdict: Verdict): void => {}
+  let late: Delivery | undefined
+  await first.subscribe(spec(), (delivery) => {
+    late = delivery
+    return new Promise((resolve) => {
+      settle = resolve
+    })
+  })
+  await vi.waitFor(() => expect(late?.lapsed).toBe(false), patience)
+  // Nothing else runs meanwhile, as under a long computation.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 700)
+  expect(late?.lapsed).toBe(true)
+  const second = await started('late', { lease: 500 })
+  settle(dead(late as Delivery))
   const seen: Delivery[] = []
-  await broker.subscribe(spec('orders'), (delivery) => {
+  await second.subscribe(spec(), (delivery) => {
     seen.push(delivery)
     return { ack: true }
   })
-  const client = await connect({ servers: server.url })
-  const binary = headers()
-  for (const [name, value] of [
-    ['ce-specversion', '1.0'],
-    ['ce-id', 'b'],
-    ['ce-type', 'T'],
-    ['ce-source', '/x'],
-    ['content-type', 'application/json'],
-  ] as const) {
-    binary.set(name, value)
-  }
-  await client.request('plain.t.orders.0', '{"n":1}', { headers: binary, timeout: 5_000 })
-  const structured = headers()
-  structured.set('content-type', 'application/cloudevents+json')
-  const event = { specversion: '1.0', id: 's', type: 'T', source: '/x', data: { n: 2 } }
-  await client.request('plain.t.orders.0', JSON.stringify(event), { headers: structured, timeout: 5_000 })
-  await client.close()
-  await vi.waitFor(() => expect(seen).toHaveLength(2), patience)
-  expect(seen.map(({ message: { id, body } }) => [id, body])).toEqual([
-    ['b', '{"n":1}'],
-    ['s', '{"n":2}'],
-  ])
-  await broker.stop()
+  await first.stop({ deadline: 0 })
+  await vi.waitFor(() => expect(seen).toHaveLength(1), patience)
+  expect(late?.signal.aborted).toBe(true)
+  expect(await second.deadLetters.count()).toBe(0)
+  await vi.waitFor(async () => expect((await second.metrics()).groups).toMatchObject([{ lag: 0 }]), patience)
 })
 
-test('a stream that exists with other settings is told by verify', async () => {
-  const broker = await started('settings')
-  await broker.publish([{ topic: 'orders', message: message('one') }])
-  expect(await broker.verify()).toEqual([])
-  const other = new NatsBroker({ servers: server.url, prefix: 'settings', maxAge: 60_000, logger: silent })
-  await other.start()
-  const differences = await other.verify()
-  expect(differences.map(({ stream, setting }) => `${stream} ${setting}`)).toContain('settings_t_orders max_age')
-  await other.stop()
-  await broker.stop()
+test('garbage and messages as large as the server takes are set aside whole, and the consumer goes on', async () => {
+  const broker = await started('large')
+  const seen: string[] = []
+  await broker.subscribe(spec(), (delivery) => {
+    const { id, body } = delivery.message
+    seen.push(`${id} ${(body as string).length}`)
+    return delivery.redeliveries === 0 && id === 'big'
+      ? { redeliver: { after: 0, attempts: 1, firstFailedAt: 1 } }
+      : id === 'big' && seen.length < 4
+        ? dead(delivery)
+        : { ack: true }
+  })
+  const plain = await connect({ servers: shared.server.url })
+  const most = plain.info?.max_payload ?? 0
+  const garbage = Buffer.alloc(most, 7)
+  await jetstream(plain).publish('large.t.orders.0', garbage)
+  const event = JSON.stringify({ specversion: '1.0', id: 'big', type: 'T', source: '/x', partitionkey: 'k', data: '' })
+  const body = event.replace('""', `"${'x'.repeat(most - event.length - 200)}"`)
+  const { headers } = await import('@nats-io/transport-node')
+  const set = headers()
+  set.append('content-type', 'application/cloudevents+json')
+  await jetstream(plain).publish('large.t.orders.0', body, { headers: set })
+  await plain.close()
+  await vi.waitFor(async () => expect(await broker.deadLetters.count()).toBe(2), patience)
+  const letters = await broker.deadLetters.list()
+  const read = letters.find(({ failure: { reason } }) => reason === 'undecodable')?.message.body as Uint8Array
+  expect(Buffer.compare(read, garbage)).toBe(0)
+  await broker.publish([order('small')])
+  await vi.waitFor(() => expect(seen.some((one) => one.startsWith('small'))).toBe(true), patience)
+  expect(await broker.deadLetters.redrive({ reason: 'failed' })).toBe(1)
+  await vi.waitFor(() => expect(seen.filter((one) => one.startsWith('big'))).toHaveLength(3), patience)
+  expect(new Set(seen.filter((one) => one.startsWith('big'))).size).toBe(1)
+})
+
+test('a failure that is too long for a header is cut, and its letter kept', async () => {
+  const broker = await started('long')
+  await broker.subscribe(spec(), (delivery) => {
+    const verdict = dead(delivery) as Extract<Verdict, { deadLetter: unknown }>
+    const error = { name: 'Error', message: '長'.repeat(20_000), stack: 'at '.repeat(20_000) }
+    return { deadLetter: { ...verdict.deadLetter, error } }
+  })
+  await broker.publish([{ topic: 'orders', message: message('one', { body: JSON.stringify('x'.repeat(999_990)) }) }])
+  await vi.waitFor(async () => expect(await broker.deadLetters.count()).toBe(1), patience)
+  const [letter] = await broker.deadLetters.list()
+  expect(letter?.failure.error.message).toMatch(/^長{100,}$/)
 })

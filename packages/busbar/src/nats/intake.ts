@@ -233,12 +233,13 @@ export class Intake {
   private fromLog(headers: JsMsg['headers'], data: Uint8Array, seq: number, item?: OpenItem): HandedOut {
     const { partition, topic } = this.owner
     const { attempts = 0, crashes = 0, suspect = false } = item ?? {}
-    const from = { topic: topic.name, partition, seq, attempts, crashes, suspect }
+    const { name, stream } = topic
+    const from = { topic: name, partition, seq, stream, attempts, crashes, suspect }
     try {
       const message = fromWire(headers, data)
       return new HandedOut(message, { ...from, lane: this.host.parks ? message.key : undefined }, this.owner)
     } catch (error) {
-      const message = foreign(topic.name, `${partition}@${seq}`, data)
+      const message = foreign(name, `${partition}@${seq}`, data)
       return new HandedOut(message, { ...from, unreadable: error as Error }, this.owner)
     }
   }

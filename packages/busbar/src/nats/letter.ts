@@ -1,15 +1,16 @@
 import type { JsMsg, StoredMsg } from '@nats-io/jetstream'
 import type { MsgHdrs } from '@nats-io/transport-node'
 import type { DeadLetter, Failure } from '../broker/index.ts'
-import type { Aside } from './asides.ts'
+import type { Aside, Source } from './asides.ts'
 import { fromToken, type Names } from './names.ts'
 import { fromWire, headerOf } from './wire.ts'
 
 const LETTER = 'busbar-letter'
 /** Characters of a stack that are kept. */
 const STACK = 8_000
-/** Characters of the header: the room that is left beside a message of the largest size. */
-const ROOM = 14_000
+/** Bytes of the header with what it says, at most. */
+export const LETTER_ROOM = 14_100
+const ROOM = LETTER_ROOM - 100
 
 /** The note that holds up the lane of a letter's message, and where it is. */
 export interface Held {
@@ -19,29 +20,38 @@ export interface Held {
 
 export type NewLetter = Omit<DeadLetter, 'id'>
 
-export interface StoredLetter {
-  readonly letter: DeadLetter
+/** What is kept with a letter beside what it says. */
+export interface Beside {
   readonly held?: Held
+  /** Where its body is, when there is no room for it beside the headers. */
+  readonly source?: Source | undefined
 }
 
-type About = Pick<NewLetter, 'position' | 'redeliveries' | 'failure'> & { readonly held?: Held }
+export interface StoredLetter extends Beside {
+  readonly letter: DeadLetter
+}
+
+type About = Pick<NewLetter, 'position' | 'redeliveries' | 'failure'> & Beside
 
 /** Adds what a letter says beside its message. */
-export function describe(headers: MsgHdrs, { position, redeliveries, failure }: NewLetter, held?: Held): void {
-  const about = { position, redeliveries, ...(held === undefined ? {} : { held }) }
-  headers.append(LETTER, fitting(about, failure))
+export function describe(headers: MsgHdrs, { position, redeliveries, failure }: NewLetter, beside: Beside): void {
+  headers.append(LETTER, fitting({ position, redeliveries, ...beside }, failure))
 }
 
-/** Undefined: no letter. */
-export function letterFrom(names: Names, stored: JsMsg | StoredMsg): StoredLetter | undefined {
+/** `body`: that of its source, where it has one. Undefined: no letter. */
+export function letterFrom(
+  names: Names,
+  stored: JsMsg | StoredMsg,
+  body: Uint8Array = stored.data,
+): StoredLetter | undefined {
   const headers = 'headers' in stored ? stored.headers : stored.header
   const text = headerOf(headers, LETTER)
   if (text === '') return undefined
   const [group = '', topic = ''] = names.tokens(stored.subject)
-  const { held, ...rest } = JSON.parse(decodeURIComponent(text)) as About
-  const message = fromWire(headers, stored.data)
+  const { held, source, ...rest } = JSON.parse(decodeURIComponent(text)) as About
+  const message = fromWire(headers, body)
   const letter = { id: String(stored.seq), group: fromToken(group), topic: fromToken(topic), message, ...rest }
-  return { letter, ...(held === undefined ? {} : { held }) }
+  return { letter, source, ...(held === undefined ? {} : { held }) }
 }
 
 /** It travels in a header, so what is too long is cut: first the stack, then the text of the error. */

@@ -5,7 +5,7 @@ import { HEADER_ROOM } from './connection.ts'
 import type { NatsContext } from './context.ts'
 import { explain } from './errors.ts'
 import type { Topic } from './topology.ts'
-import { toWire } from './wire.ts'
+import { sizeOf, toWire } from './wire.ts'
 
 /** Within the duplicate window of a stream the same id is the same message. */
 const MESSAGE_ID = 'Nats-Msg-Id'
@@ -60,8 +60,9 @@ export class Publisher {
     if (group !== undefined) {
       return () => this.asides.publish(group, topic, partition, message, deliverAt ?? now)
     }
-    const { headers: set, data } = toWire(message, headers)
-    const total = size + lengthOf(set)
+    const wire = toWire(message, headers)
+    const { headers: set, data } = wire
+    const total = sizeOf(wire)
     const most = (nc.info?.max_payload ?? Infinity) - HEADER_ROOM / 2
     if (total > most) throw tooLarge(message, total, most)
     const subject = names.log(name, partition)
@@ -90,10 +91,4 @@ function tooLarge({ id, type }: Outgoing['message'], size: number, limit: number
   return new MessageTooLargeError(
     `message ${id} (${type}) has ${size} bytes and nats takes ${limit}; nothing was sent. Send a reference to the data instead`,
   )
-}
-
-function lengthOf(set: Iterable<readonly [string, readonly string[]]>): number {
-  let length = 0
-  for (const [name, values] of set) for (const value of values) length += name.length + Buffer.byteLength(value) + 4
-  return length
 }

@@ -1,3 +1,4 @@
+import { AsideLane, originOf } from './aside-lane.ts'
 import type { KnownAside } from './asides.ts'
 import { DueQueue } from './due-queue.ts'
 
@@ -7,8 +8,7 @@ import { DueQueue } from './due-queue.ts'
  */
 export class SetAside {
   private readonly byEntry = new Map<string, KnownAside>()
-  /** Each in the order of the log. */
-  private readonly lanes = new Map<string, KnownAside[]>()
+  private readonly lanes = new Map<string, AsideLane>()
   /** May hold what has been replaced since. */
   private readonly queue = new DueQueue<KnownAside>()
   /** They were due and could not go. */
@@ -48,7 +48,7 @@ export class SetAside {
 
   /** Something of the lane is set aside that was in the log before `seq`. */
   blocks(lane: string, seq: number): boolean {
-    const first = this.lanes.get(lane)?.[0]
+    const first = this.lanes.get(lane)?.first
     return first !== undefined && originOf(first) < seq
   }
 
@@ -89,44 +89,28 @@ export class SetAside {
 
   private isNext(aside: KnownAside): boolean {
     if (this.byEntry.get(aside.entry) !== aside) return false
-    return aside.lane === undefined || this.lanes.get(aside.lane)?.[0] === aside
+    return aside.lane === undefined || this.lanes.get(aside.lane)?.first === aside
   }
 
   private enterLane(aside: KnownAside, name: string): void {
-    const lane = this.lanes.get(name) ?? []
+    const lane = this.lanes.get(name) ?? new AsideLane()
     this.lanes.set(name, lane)
-    const at = placeIn(lane, aside)
-    lane.splice(at, lane[at]?.entry === aside.entry ? 1 : 0, aside)
-    if (at === 0) this.announce(aside)
+    lane.put(aside)
+    if (lane.first === aside) this.announce(aside)
   }
 
   private leaveLane(aside: KnownAside): void {
     const lane = aside.lane === undefined ? undefined : this.lanes.get(aside.lane)
     if (lane === undefined) return
-    const at = placeIn(lane, aside)
-    if (lane[at]?.entry !== aside.entry) return
-    lane.splice(at, 1)
-    if (lane.length === 0) this.lanes.delete(aside.lane as string)
-    else if (at === 0) this.announce(lane[0] as KnownAside)
+    const before = lane.first
+    lane.remove(aside)
+    const { first } = lane
+    if (first === undefined) this.lanes.delete(aside.lane as string)
+    else if (first !== before) this.announce(first)
   }
 
   /** It is the first of its lane now. A dead letter stays there until it is redriven or discarded. */
   private announce(aside: KnownAside): void {
     if (aside.state !== 'dead') this.queue.add(aside)
   }
-}
-
-function originOf({ origin = 0 }: KnownAside): number {
-  return origin
-}
-
-/** Where it is in the lane, or belongs. */
-function placeIn(lane: readonly KnownAside[], aside: KnownAside): number {
-  let [from, to] = [0, lane.length]
-  while (from < to) {
-    const middle = (from + to) >> 1
-    if (originOf(lane[middle] as KnownAside) < originOf(aside)) from = middle + 1
-    else to = middle
-  }
-  return from
 }

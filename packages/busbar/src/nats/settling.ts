@@ -44,24 +44,23 @@ async function place(
     const next = { ...again(delivery, verdict.redeliver.attempts), due: dueAfter(verdict.redeliver.after) }
     const { firstFailedAt = verdict.redeliver.firstFailedAt } = delivery
     const kept = { ...next, redeliveries: delivery.redeliveries + 1, firstFailedAt }
-    if (lane !== undefined) return asides.replace(at, message, kept, before)
-    const seq = await asides.store(at, message, kept)
-    return seq === undefined ? undefined : { ...kept, seq }
+    return asides.replace(at, message, kept, lane === undefined ? undefined : before)
   }
   if ('park' in verdict) {
     const note = { ...again(delivery, 0), state: 'parked', due: 0, letter: true } as const
-    await deadLetters.store(letterOf(at, delivery, behind(at.group, delivery)), { partition: at.partition, note })
+    const letter = letterOf(at, delivery, behind(at.group, delivery))
+    await deadLetters.store(letter, { held: { partition: at.partition, note }, source: note.source })
     return asides.replace(at, undefined, note, before)
   }
   if ('deadLetter' in verdict) {
     const { deadLetter: failure } = verdict
     const letter = letterOf(at, delivery, { ...failure, attempts: Math.max(delivery.begun, failure.attempts) })
     if (lane === undefined) {
-      await deadLetters.put(letter)
+      await deadLetters.store(letter, { source: again(delivery, 0).source })
       return undefined
     }
     const note = { ...again(delivery, 0), state: 'dead', due: 0 } as const
-    await deadLetters.store(letter, { partition: at.partition, note })
+    await deadLetters.store(letter, { held: { partition: at.partition, note }, source: note.source })
     return asides.replace(at, undefined, note, before)
   }
   return undefined
@@ -77,10 +76,17 @@ function again(delivery: HandedOut, attempts: number): Omit<Aside, 'due'> {
     redeliveries,
     crashes,
     place: position,
+    ...sourceOf(delivery),
     ...(firstFailedAt === undefined ? {} : { firstFailedAt }),
     ...(lane === undefined || origin === undefined ? {} : { lane, origin }),
     ...(aside?.letter === true ? { letter: true } : {}),
   }
+}
+
+/** Where its body can be read again, as long as the topic keeps it. */
+function sourceOf({ aside, seq, stream }: HandedOut): Pick<Aside, 'source'> {
+  if (aside?.source !== undefined) return { source: aside.source }
+  return seq === undefined || stream === undefined ? {} : { source: { stream, seq } }
 }
 
 function dueAfter(milliseconds: number): number {

@@ -50,6 +50,13 @@ export function fromWire(headers: MsgHdrs | undefined, data: Uint8Array): Encode
   }
 }
 
+/** Bytes that it takes on the wire. */
+export function sizeOf({ headers, data }: Wire): number {
+  let size = typeof data === 'string' ? Buffer.byteLength(data) : data.byteLength
+  for (const [name, values] of headers) for (const value of values) size += name.length + Buffer.byteLength(value) + 4
+  return size
+}
+
 /** The first value of each header. Once through: the client looks through all of them for each that it is asked for. */
 function inLowerCase(headers: MsgHdrs | undefined): Record<string, string> {
   const received: Record<string, string> = {}
