@@ -41,7 +41,7 @@ const READ_NEXT = `
  */
 const FETCH = `
   WITH w AS MATERIALIZED (
-    SELECT w.*, ${IS_HELD} AS held
+    SELECT w.*
     FROM unnest(?::text[], ?::int4[], ?::int4[], ?::int8[], ?::text[], ?::text[], ?::float8[], ?::int4[], ?::int4[])
       WITH ORDINALITY AS w (grp, topic, partition, token, position, open, expires, wanted, dirty, place)
   ), m AS MATERIALIZED (
@@ -49,7 +49,8 @@ const FETCH = `
   ), relaxed AS MATERIALIZED (
     SELECT set_config('synchronous_commit', 'off', true) AS setting
   ), fresh AS MATERIALIZED (
-    SELECT place, MAX(position) AS last, string_agg(position, ' ' ORDER BY position) AS list FROM m GROUP BY place
+    SELECT place, MAX(position) AS last, string_agg(position, ' ' ORDER BY position) AS list, COUNT(*) AS found
+    FROM m GROUP BY place
   ), stored AS (
     UPDATE busbar_cursors c
     SET position = COALESCE(fresh.last, w.position), open = concat_ws(' ', NULLIF(w.open, ''), fresh.list), expires = w.expires
@@ -57,9 +58,12 @@ const FETCH = `
     WHERE c.grp = w.grp AND c.topic = w.topic AND c.partition = w.partition AND c.token = w.token
       AND (w.dirty = 1 OR fresh.list IS NOT NULL)
     RETURNING w.place
+  ), told AS MATERIALIZED (
+    SELECT w.place, CASE WHEN w.wanted = 0 OR fresh.found >= w.wanted THEN 0 ELSE ${IS_HELD} END AS held,
+      (stored.place IS NOT NULL)::int4 AS stored
+    FROM w LEFT JOIN fresh ON fresh.place = w.place LEFT JOIN stored ON stored.place = w.place
   )
-  SELECT w.place, w.held, (stored.place IS NOT NULL)::int4, m.position, ${MESSAGE}
-  FROM w LEFT JOIN stored ON stored.place = w.place LEFT JOIN m ON m.place = w.place`
+  SELECT told.place, told.held, told.stored, m.position, ${MESSAGE} FROM told LEFT JOIN m ON m.place = told.place`
 
 const STORE_CURSORS = `
   UPDATE busbar_cursors c SET position = u.position, open = u.open, expires = u.expires
@@ -97,6 +101,7 @@ export function postgresDialect(schema: string): Dialect {
     head,
     readNext,
     fetch,
+    worthAFetch: 50,
     storeCursors,
     look,
     readAt: `SELECT position, ${messageColumns} FROM busbar_messages

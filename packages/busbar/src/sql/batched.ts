@@ -29,6 +29,8 @@ export interface Batched {
    * Everything that is read is taken; at most about `bytes` of it. Like `Dialect.relax`: a crash of the server may take it back.
    */
   fetch?(sql: Statements, wanted: readonly Fetch[], bytes: number): Promise<readonly Fetched[]>
+  /** Messages of one partition that are worth a `fetch`: where handlers are quick, fewer partitions are read at once. */
+  readonly worthAFetch?: number
   /** What others may have brought to partitions of one group. */
   look(sql: Statements, partitions: readonly Wanted[], leases: readonly LeaseName[]): Promise<readonly Found[]>
 }

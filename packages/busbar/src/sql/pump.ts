@@ -11,6 +11,9 @@ import type { Window } from './window.ts'
 /** Bytes of bodies read in one fetch, about. */
 const FETCH_BYTES = 8 * 1024 * 1024
 
+/** Milliseconds in which handlers that are quick have done with a window. */
+const QUICK = 10
+
 /** What the pump needs of the member that it works for. */
 export interface PumpHost {
   readonly context: SqlContext
@@ -29,6 +32,9 @@ export class Pump {
   private readonly host: PumpHost
   private readonly parks: boolean
   private rotation = 0
+  /** The last fetch filled the window, at this `performance.now()`. */
+  private filled = false
+  private fetchedAt = 0
 
   constructor(host: PumpHost, parks: boolean) {
     this.host = host
@@ -61,8 +67,25 @@ export class Pump {
   /** Begins with another partition each time, so that a small window serves all. */
   private ready(owned: readonly OwnedPartition[]): OwnedPartition[] {
     const ready = owned.filter((partition) => this.isReady(partition))
-    this.rotation = ready.length === 0 ? 0 : (this.rotation + 1) % ready.length
-    return [...ready.slice(this.rotation), ...ready.slice(0, this.rotation)]
+    if (ready.length === 0) return []
+    const first = this.rotation % ready.length
+    const few = this.areQuick ? this.enough : ready.length
+    this.rotation = (first + (few < ready.length ? few : 1)) % ready.length
+    return [...ready.slice(first), ...ready.slice(0, first)].slice(0, few)
+  }
+
+  /** Partitions that fill the window, if each gives what is worth a fetch. */
+  private get enough(): number {
+    const { window, context } = this.host
+    return Math.ceil(window.room / (context.dialect.worthAFetch ?? 1))
+  }
+
+  /**
+   * The handlers have done with a whole window at once. Then it does not matter that few partitions have few keys that can
+   * be handled side by side; it does matter where they are slow.
+   */
+  private get areQuick(): boolean {
+    return this.host.window.used === 0 && this.filled && performance.now() - this.fetchedAt < QUICK
   }
 
   private isReady(partition: OwnedPartition): boolean {
@@ -92,6 +115,8 @@ export class Pump {
       step.partition.resolveStored(step.waiters)
     }
     this.waitForHeld(found)
+    this.filled = window.room <= 0
+    this.fetchedAt = performance.now()
     for (const { partition, aside, fresh } of found) {
       for (const delivery of aside) window.handOut(partition, delivery)
       for (const delivery of fresh) window.handOut(partition, delivery)
