@@ -5,7 +5,7 @@ import { type Open, together } from '../subject.ts'
 import { Tally } from '../tally.ts'
 import { empty, prefixOf, remove, url } from './settings.ts'
 
-type Channels = { sendToChannel(channel: string, payload: Payload): Promise<void> }
+type Channels = { readonly sendToChannel: (channel: string, payload: Payload) => Promise<void> }
 
 /** One service with one channel; as many messages in flight as Busbar has in memory, where its default is one. */
 export const open: Open = async (payloadBytes) => {
@@ -21,7 +21,7 @@ export const open: Open = async (payloadBytes) => {
   const handler = async (): Promise<void> => tally.add()
   const back = async (): Promise<void> => {
     const channel = { group: `g${group}`, maxInFlight: 100, handler }
-    service = broker.createService({ name: `orders-${group}`, channels: { [prefix]: channel } } as never)
+    service = broker.createService({ name: `orders-${group}`, channels: { [prefix]: channel } })
   }
   const away = async (): Promise<void> => {
     if (service !== undefined) await broker.destroyService(service)

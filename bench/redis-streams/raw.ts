@@ -72,7 +72,7 @@ export const open: Open = async (payloadBytes) => {
     const pipeline = redis.pipeline()
     for (let n = from; n < from + count; n++) pipeline.xadd(...entry(n))
     const failed = (await pipeline.exec())?.find(([error]) => error !== null)
-    if (failed) throw failed[0]
+    if (failed?.[0]) throw failed[0]
   }
   await away()
   await back()

@@ -1,4 +1,4 @@
-import type { Redis, RedisOptions } from 'ioredis'
+import type { Command, Redis, RedisOptions } from 'ioredis'
 import { BrokerError } from '../broker/index.ts'
 import { ConfigurationError } from '../message/errors.ts'
 import type { BrokerLogger } from '../broker/logger.ts'
@@ -114,7 +114,7 @@ export class Connections {
 const jitter = (): number => 0.5 + Math.random() / 2
 
 /** The package of the client, loaded when it is needed. @throws ConfigurationError where it is missing */
-export async function loadClient(): Promise<Pick<typeof import('ioredis'), 'Redis' | 'Command'>> {
+export async function loadClient(): Promise<{ readonly Redis: typeof Redis; readonly Command: typeof Command }> {
   try {
     return await import('ioredis')
   } catch (error) {

@@ -86,6 +86,7 @@ test('who may not listen to hints gets what others publish a little later', asyn
   }
   await deaf.publish(batch(1, 'k', 5))
   await until(() => seen.length === 6)
+  expect(seen.map((one) => one.message.body)).toEqual(['0', '1', '2', '3', '4', '5'])
 })
 
 test('a server that is too old is refused with the version that is needed', async () => {

@@ -43,7 +43,7 @@ export class Pump {
   /** Partitions that the turn before fetched from. */
   private served = 0
   /** Taken into the window and not handed out yet: the next fetch is sent first, so that the server works meanwhile. */
-  private taken: { readonly partition: OwnedPartition; readonly found: readonly HandedOut[] }[] = []
+  private readonly taken: { readonly partition: OwnedPartition; readonly found: readonly HandedOut[] }[] = []
   /** Partitions of which a step failed: what it did is not known. */
   private readonly uncertain = new Set<OwnedPartition>()
 

@@ -83,7 +83,7 @@ export class Watcher {
 
   /** Anything may have grown: whoever watches is to look. */
   anyMayHaveGrown(): void {
-    for (const stream of [...this.watches.keys()]) this.grew(stream)
+    for (const stream of new Set(this.watches.keys())) this.grew(stream)
   }
 
   /** Calls for each signal from now on; returns what ends it. Signals are hints: some may be left out under load. */
