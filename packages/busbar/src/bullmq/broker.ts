@@ -165,7 +165,7 @@ export class BullMqBroker implements Broker {
   private async open(): Promise<void> {
     const { settings, connections } = this
     const { bullmq } = await connections.load()
-    const redis = await connections.connect('main')
+    const redis = await connections.connect('main', { together: true })
     const publishing = await connections.connect('publisher', { resend: true })
     const queues = new Queues(bullmq, redis, settings)
     const publishingQueues = new Queues(bullmq, publishing, settings)

@@ -81,13 +81,14 @@ export class Connections {
       // A command waits for the server instead of failing after some tries.
       maxRetriesPerRequest: null,
       socketTimeout: (client.socketTimeout ?? SILENCE) + blocks,
-      enableAutoPipelining: together,
+      enableAutoPipelining: false,
       autoResendUnfulfilledCommands: resend,
       scripts,
       retryStrategy: (tries: number) =>
         this.ending ? null : Math.min(LONGEST, 25 * 2 ** Math.min(tries, 7)) * (0.5 + Math.random() / 2),
     } satisfies RedisOptions)
     this.open.set(redis, failUnanswered(redis, resend))
+    if (together) writeTogether(redis)
     const refused = Promise.withResolvers<never>()
     refused.promise.catch(() => {})
     let told = ''
@@ -166,6 +167,24 @@ function refusePlain(redis: Redis, refuse: (error: Error) => void): void {
       if (/^[+-]/.test(String(answer))) refuse(new Error('it talks without TLS, and not with it'))
     })
   })
+}
+
+/** What is sent in one turn is one write: without the delay of the client's own pipelining, and with nearly all of its gain. */
+function writeTogether(redis: Redis): void {
+  const send = redis.sendCommand.bind(redis)
+  let corked: Redis['stream'] | undefined
+  redis.sendCommand = (command, pipeline) => {
+    const { stream } = redis
+    if (corked !== stream && redis.status === 'ready') {
+      corked = stream
+      stream.cork()
+      process.nextTick(() => {
+        corked = undefined
+        stream.uncork()
+      })
+    }
+    return send(command, pipeline)
+  }
 }
 
 type Command = Parameters<Redis['sendCommand']>[0]

@@ -70,9 +70,7 @@ export class Intake implements DeliveryOwner {
   take(fetched: Fetched, token: string, asked: number): boolean {
     const [job, id, , due] = fetched
     if (job === undefined || job === null) {
-      this.burst = 1
-      // An answer without a time is not that of a fetch: something may be due.
-      if (due !== undefined) this.rest(due)
+      this.rest(due ?? 0)
       return false
     }
     this.burst = Math.min(this.burst * 2, MOST_FETCHES)
@@ -109,7 +107,8 @@ export class Intake implements DeliveryOwner {
     const tokens = all.map(({ token }) => token)
     const failed = new Set(await this.queue.backend.extendLocks(ids, tokens, this.context.settings.lease))
     for (const delivery of all) {
-      if (failed.has(delivery.jobId) && this.unsettled.has(delivery)) lost(delivery)
+      // One whose verdict is being stored hears of it there: it may be settled by now, and so have no lock.
+      if (failed.has(delivery.jobId) && delivery.state !== 'storing' && this.unsettled.has(delivery)) lost(delivery)
       else delivery.until = asked + this.context.settings.lease
     }
   }

@@ -22,7 +22,8 @@ export interface SettlingHost {
   readonly gone: boolean
   /** It is settled or lost. */
   ended(delivery: HandedOut): void
-  /** A place is free. */
+  /** A place is taken, or free. */
+  reserve(): void
   free(): void
 }
 
@@ -70,13 +71,17 @@ export class Settling {
     const { jobId, token } = delivery
     const job = { id: jobId, opts: {} } as never
     let asked = 0
+    let more = false
     const done = await this.store(intake, delivery, async (again) => {
       asked = performance.now()
-      return intake.queue.backend.moveToCompleted(job, null, true, token, this.host.handing && !again)
+      more = this.host.handing && !again
+      return intake.queue.backend.moveToCompleted(job, null, true, token, more)
     })
     const next = done?.result
-    if (!Array.isArray(next) || delivery.state === 'done') return this.finish(intake, delivery)
-    this.end(intake, delivery)
+    if (!more || !Array.isArray(next)) return this.finish(intake, delivery)
+    // A job that came is ours, whatever has become of this one meanwhile.
+    if (delivery.state === 'done') this.host.reserve()
+    else this.end(intake, delivery)
     if (!intake.take(next as unknown as Fetched, token, asked)) this.host.free()
   }
 
