@@ -42,7 +42,7 @@ export function choose(client: Kafka, ranges: readonly Range[]) {
   }
   const c = client
   return {
-    produce: pick(c.produceV11, c.produceV10, c.produceV9),
+    produce: produceOf(c, pick(c.produceV11, c.produceV10, c.produceV9).version),
     initProducerId: pick(c.initProducerIdV5, c.initProducerIdV4, c.initProducerIdV3),
     fetch: pick(c.fetchV17, c.fetchV16, c.fetchV15, c.fetchV14, c.fetchV13),
     listOffsets: pick(c.listOffsetsV9, c.listOffsetsV8, c.listOffsetsV7, c.listOffsetsV6),
@@ -61,3 +61,34 @@ export function choose(client: Kafka, ranges: readonly Range[]) {
     describeConfigs: pick(c.describeConfigsV4),
   }
 }
+
+/** Batches of one request to write, by topic. */
+export type Batches = readonly {
+  readonly topic: string
+  readonly partitions: readonly { readonly partition: number; readonly batch: Buffer }[]
+}[]
+
+/** The client's request to write, with batches that are encoded already. */
+function produceOf(client: Kafka, version: number) {
+  const { parseResponse } = version === 11 ? client.produceV11 : version === 10 ? client.produceV10 : client.produceV9
+  const createRequest = (acks: number, timeout: number, batches: Batches) =>
+    client.Writer.create()
+      .appendString(null)
+      .appendInt16(acks)
+      .appendInt32(timeout)
+      .appendArray([...batches], (writer, { topic, partitions }) => {
+        writer.appendString(topic).appendArray([...partitions], (inner, { partition, batch }) => {
+          inner.appendInt32(partition).appendBytes(batch)
+        })
+      })
+      .appendTaggedFields()
+  type Answer = ReturnType<Kafka['produceV9']['parseResponse']>
+  return client.createAPI<[acks: number, timeout: number, batches: Batches], Answer>(
+    PRODUCE,
+    version,
+    createRequest,
+    parseResponse,
+  )
+}
+
+const PRODUCE = 0

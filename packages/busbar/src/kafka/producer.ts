@@ -1,19 +1,12 @@
-import type { MessageRecord } from '@platformatic/kafka'
 import { BrokerError } from '../broker/index.ts'
 import { Fifo } from '../broker/fifo.ts'
 import { MessageTooLargeError } from '../message/errors.ts'
+import type { Apis, Batches } from './apis.ts'
 import { pauseAfter, sleep } from './backoff.ts'
+import { encodeBatch, type ToWrite } from './batch.ts'
 import { type Cluster, partial } from './cluster.ts'
 import { isPassing, reasonOf } from './errors.ts'
 import { type Identity, Identities } from './identities.ts'
-
-/** What is written, without its place. */
-export interface ToWrite {
-  readonly key?: Buffer
-  readonly value: Buffer
-  readonly headers?: Map<Buffer, Buffer>
-  readonly size: number
-}
 
 interface Pending {
   readonly record: ToWrite
@@ -38,9 +31,7 @@ interface Lane {
 const BATCH = 900_000
 const ALL_IN_SYNC = -1
 
-type Answer = {
-  responses: { name: string; partitionResponses: { index: number; errorCode: number; baseOffset: bigint }[] }[]
-}
+type Answer = Awaited<ReturnType<Apis['produce']['async']>>
 
 /**
  * Writes records, confirmed by all replicas in sync. Order within a partition is the order of the calls: one batch of it is on
@@ -53,6 +44,7 @@ export class Producer {
   private readonly ready = new Set<Lane>()
   private planned = false
   private open = 0
+  private readonly checksum = (bytes: Buffer): number => this.cluster.client.crc32c(bytes)
   private readonly whenIdle: (() => void)[] = []
 
   constructor(cluster: Cluster) {
@@ -136,27 +128,12 @@ export class Producer {
 
   private async send(leader: number | undefined, identity: Identity, lanes: readonly Lane[]): Promise<void> {
     const { client, apis, settings } = this.cluster
-    const sequences = new client.NumericMap()
-    const records: MessageRecord[] = []
-    for (const { topic, partition, batch, sequence } of lanes) {
-      sequences.set(`${topic}:${partition}`, sequence)
-      for (const { record } of batch) {
-        const { key, value, headers } = record
-        records.push({
-          topic,
-          partition,
-          value,
-          ...(key === undefined ? {} : { key }),
-          ...(headers === undefined ? {} : { headers }),
-        })
-      }
-    }
     let answer: Answer
     try {
-      const { compression } = settings
-      const options = { ...identity, sequences, compression, partitionLeaderEpoch: -1 }
-      const request = this.cluster.ask(leader, apis.produce, [ALL_IN_SYNC, settings.requestTimeout, records, options])
-      answer = (await request.catch((error: unknown) => partial<Answer>(error))) as Answer
+      const request = [ALL_IN_SYNC, settings.requestTimeout, this.encode(identity, lanes)] as const
+      answer = await this.cluster
+        .ask(leader, apis.produce, [...request])
+        .catch((error: unknown) => partial<Answer>(error))
     } catch (error) {
       for (const lane of lanes) this.failed(lane, error as Error)
       return
@@ -171,6 +148,22 @@ export class Producer {
       else if (one.errorCode === 0) this.confirmed(lane, Number(one.baseOffset))
       else this.failed(lane, new client.ProtocolError(one.errorCode))
     }
+  }
+
+  private encode(identity: Identity, lanes: readonly Lane[]): Batches {
+    const { client, settings } = this.cluster
+    const { compression } = settings
+    const packed = compression === 'none' ? undefined : client.compressionsAlgorithms[compression]
+    const now = Date.now()
+    const topics = new Map<string, { partition: number; batch: Buffer }[]>()
+    for (const { topic, partition, batch, sequence } of lanes) {
+      const records = batch.map(({ record }) => record)
+      const bytes = encodeBatch(records, { ...identity, sequence }, now, this.checksum, packed)
+      const partitions = topics.get(topic)
+      if (partitions === undefined) topics.set(topic, [{ partition, batch: bytes }])
+      else partitions.push({ partition, batch: bytes })
+    }
+    return [...topics].map(([topic, partitions]) => ({ topic, partitions }))
   }
 
   private confirmed(lane: Lane, offset: number): void {

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import type { EncodedMessage } from '../message/message.ts'
 import type { LogRecord } from './records.ts'
-import { foreign, fromWire, headerOf, toWire, type WireRecord } from './wire.ts'
+import type { ToWrite } from './batch.ts'
+import { foreign, fromWire, headerOf, toWire } from './wire.ts'
 
 const message: EncodedMessage = {
   id: '1',
@@ -17,8 +18,8 @@ const message: EncodedMessage = {
   body: '{"total":42}',
 }
 
-function read({ key, value, headers }: WireRecord): LogRecord {
-  return { offset: 0, key: key ?? null, value, headers: [...headers] }
+function read({ key, value, headers = [] }: ToWrite): LogRecord {
+  return { offset: 0, key: key ?? null, value, headers: headers.map(([name, text]) => [name, Buffer.from(text)]) }
 }
 
 describe('a message as a record of Kafka', () => {

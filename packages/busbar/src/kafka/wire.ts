@@ -3,9 +3,11 @@
  * Headers of our own say what CloudEvents cannot. Events of other writers are read in binary and in structured mode; where
  * they name no key, the record's key is taken.
  */
-import { bindings, fromBinaryMode, fromStructuredMode, STRUCTURED, toBinaryMode } from '../message/cloudevents-modes.ts'
+import { fromCloudEvent } from '../message/cloudevents.ts'
+import { bindings, fromStructuredMode, STRUCTURED, toBinaryMode } from '../message/cloudevents-modes.ts'
 import { isJson } from '../message/content-type.ts'
 import type { EncodedMessage } from '../message/message.ts'
+import type { ToWrite } from './batch.ts'
 import type { LogRecord } from './records.ts'
 
 /** `text` or `bytes`, where the content type would say something else. */
@@ -13,28 +15,20 @@ const BODY = 'busbar-body'
 /** Names of attributes that are there and empty, or that must not be taken from another one. */
 const EMPTY = 'busbar-empty'
 
-/** Key, value and headers of a record to be written. */
-export interface WireRecord {
-  readonly key?: Buffer
-  readonly value: Buffer
-  readonly headers: Map<Buffer, Buffer>
-  /** Bytes, roughly: what batches are measured by. */
-  readonly size: number
-}
-
 /** `more`: headers of our own beside those of the message. `key`: instead of the message's. */
 export function toWire(
   message: EncodedMessage,
   more?: Readonly<Record<string, string>>,
   key = message.key,
-): WireRecord {
+): ToWrite & { readonly value: Buffer } {
   const { headers: attributes, body } = toBinaryMode(message, bindings.kafka)
-  const headers = new Map<Buffer, Buffer>()
-  let size = 64
+  const headers: [Buffer, string][] = []
+  let size = 0
   const set = (name: string, text: string): void => {
-    const value = Buffer.from(text, 'utf8')
-    headers.set(nameOf(name), value)
-    size += name.length + value.length + 4
+    const bytes = nameOf(name)
+    headers.push([bytes, text])
+    // Three bytes a character at most, and two lengths.
+    size += bytes.length + text.length * 3 + 10
   }
   for (const name in attributes) set(name, attributes[name] as string)
   const text = typeof body === 'string'
@@ -43,7 +37,9 @@ export function toWire(
   if (empty !== '') set(EMPTY, empty)
   for (const name in more) set(name, more[name] as string)
   const value = text ? Buffer.from(body, 'utf8') : Buffer.from(body.buffer, body.byteOffset, body.byteLength)
-  return { ...(key === undefined ? {} : { key: Buffer.from(key, 'utf8') }), value, headers, size: size + value.length }
+  if (key === undefined) return { value, headers, size: size + value.length }
+  const bytes = Buffer.from(key, 'utf8')
+  return { key: bytes, value, headers, size: size + bytes.length + value.length }
 }
 
 function emptyOf({ subject, key }: EncodedMessage): string {
@@ -56,17 +52,24 @@ function emptyOf({ subject, key }: EncodedMessage): string {
 
 /** @throws DecodeError where it is no CloudEvents event. */
 export function fromWire({ headers, key, value }: LogRecord): EncodedMessage {
-  const received: Record<string, string> = {}
-  for (const [name, bytes] of headers) {
-    if (name !== null) received[textOf(name).toLowerCase()] = bytes === null ? '' : bytes.toString('utf8')
+  const attributes: Record<string, string> = {}
+  let kind: string | undefined
+  let empty: string | undefined
+  for (let place = 0; place < headers.length; place++) {
+    const [name, bytes] = headers[place] as LogRecord['headers'][number]
+    if (name === null) continue
+    const { attribute, own } = meaningOf(name, place)
+    if (attribute === undefined && own === undefined) continue
+    const text = bytes === null ? '' : bytes.toString('utf8')
+    if (attribute !== undefined) attributes[attribute] = text
+    else if (own === BODY) kind = text
+    else if (own === EMPTY) empty = text
   }
-  const contentType = received['content-type'] ?? ''
+  const contentType = attributes['datacontenttype'] ?? ''
   const data = value ?? Buffer.alloc(0)
   if (contentType.toLowerCase().startsWith(STRUCTURED)) return withKey(fromStructuredMode(data), key)
-  const kind = received[BODY] ?? ''
-  const text = kind === '' ? isText(contentType === '' ? 'application/json' : contentType) : kind === 'text'
-  const message = fromBinaryMode({ headers: received, body: bodyOf(data, text) }, bindings.kafka)
-  const empty = received[EMPTY]
+  const text = kind === undefined ? isText(contentType === '' ? 'application/json' : contentType) : kind === 'text'
+  const message = fromCloudEvent({ attributes, body: bodyOf(data, text) })
   if (empty === undefined) return withKey(message, key)
   const names = empty.split(',')
   return {
@@ -76,10 +79,44 @@ export function fromWire({ headers, key, value }: LogRecord): EncodedMessage {
   }
 }
 
+/** What a header is to us: an attribute of CloudEvents, one of our own, or nothing. */
+interface Meaning {
+  readonly bytes: Buffer
+  readonly attribute?: string
+  readonly own?: string
+}
+
+/** What one writer writes has the same headers in the same places, so what was found there last is mostly right. */
+const meanings: Meaning[] = []
+const PLACES = 64
+
+function meaningOf(name: Buffer, place: number): Meaning {
+  const last = meanings[place]
+  if (last !== undefined && isSame(last.bytes, name)) return last
+  const text = name.toString('utf8').toLowerCase()
+  // A copy: the other is a part of all that was fetched with it.
+  const bytes = Buffer.from(name)
+  const { prefix } = bindings.kafka
+  const meaning = text.startsWith(prefix)
+    ? { bytes, attribute: text.slice(prefix.length) }
+    : text === 'content-type'
+      ? { bytes, attribute: 'datacontenttype' }
+      : { bytes, own: text }
+  if (place < PLACES) meanings[place] = meaning
+  return meaning
+}
+
+function isSame(a: Buffer, b: Buffer): boolean {
+  if (a.length !== b.length) return false
+  // From the end: the beginnings are alike.
+  for (let n = a.length - 1; n >= 0; n--) if (a[n] !== b[n]) return false
+  return true
+}
+
 /** The value of a header of our own; undefined where there is none. */
 export function headerOf({ headers }: LogRecord, name: string): string | undefined {
   for (const [header, value] of headers)
-    if (header !== null && value !== null && textOf(header) === name) return value.toString('utf8')
+    if (header !== null && value !== null && header.toString('utf8') === name) return value.toString('utf8')
   return undefined
 }
 
@@ -101,9 +138,9 @@ export function foreign(topic: string, place: string, { key, value }: LogRecord)
 }
 
 /** A record that deletes what a topic keeps of its key. */
-export function tombstone(key: string): { key: Buffer; value: Buffer; size: number } {
-  // The client's types know no record without a value, its writer does.
-  return { key: Buffer.from(key, 'utf8'), value: null as unknown as Buffer, size: 64 + key.length }
+export function tombstone(key: string): ToWrite {
+  const bytes = Buffer.from(key, 'utf8')
+  return { key: bytes, value: null, size: bytes.length }
 }
 
 function withKey(message: EncodedMessage, key: Buffer | null): EncodedMessage {
@@ -135,8 +172,4 @@ function nameOf(name: string): Buffer {
     if (names.size < 1_000) names.set(name, bytes)
   }
   return bytes
-}
-
-function textOf(name: Buffer): string {
-  return name.toString('utf8')
 }
