@@ -125,9 +125,11 @@ export class Publisher {
         sent.delete(name)
         const queue = this.queues.named(name)
         if (queue === undefined) continue
-        // Adding made its keys again.
-        if (queue.group.startsWith(TEMPORARY)) await this.registry.obliterate(queue).catch(() => {})
-        else await queue.backend.remove(job.id, false).catch(() => {})
+        await queue.backend.remove(job.id, false).catch(() => {})
+        if (!queue.group.startsWith(TEMPORARY)) continue
+        // Adding made its keys again, and who emptied the queue meanwhile may have seen the job's place and not the job.
+        await this.redis.unlink(queue.job(job.id)).catch(() => {})
+        await this.registry.obliterate(queue).catch(() => {})
       }
     }
   }
