@@ -16,7 +16,7 @@ const short = {
 } satisfies Omit<ChaosOptions, 'target'>
 
 /** A defect makes the run wait for what never comes; it is not to wait long. */
-const broken = (defect: Defect) => runChaos({ ...short, patience: 3_000, target: brokenTarget(defect) })
+const broken = (defect: Defect, patience = 3_000) => runChaos({ ...short, patience, target: brokenTarget(defect) })
 
 describe('a sound broker', () => {
   test('loses nothing and keeps the order while publishers and consumers are killed', async () => {
@@ -51,7 +51,7 @@ describe('a broken broker is caught:', () => {
   }, 300_000)
 
   test('one that stores a batch in the wrong order breaks the order of keys', async () => {
-    const { outOfOrder, lost, broken: promises } = await broken('stores a batch in the wrong order')
+    const { outOfOrder, lost, broken: promises } = await broken('stores a batch in the wrong order', short.patience)
     expect(lost).toBe(0)
     expect(outOfOrder).toBeGreaterThan(0)
     expect(promises).toEqual([`${outOfOrder} messages were handled out of the order of their key`])
@@ -75,7 +75,7 @@ describe('the command', () => {
 
   test('exits with 1 where a promise broke', () => {
     const module = fileURLToPath(new URL('./reordering.fixture.ts', import.meta.url))
-    const { status, stdout } = run(module, '--messages', '300', '--rate', '300', '--patience', '3', '--json')
+    const { status, stdout } = run(module, '--messages', '300', '--rate', '300', '--json')
     expect(JSON.parse(stdout)).toMatchObject({ lost: 0, broken: [expect.stringContaining('out of the order')] })
     expect(status).toBe(1)
   }, 300_000)

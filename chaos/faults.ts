@@ -32,6 +32,8 @@ const longestCalm = 15_000
 
 export class Faults {
   readonly kills: Kills = { publisher: 0, consumer: 0, server: 0 }
+  /** Consumers that were frozen for a while. */
+  pauses = 0
   readonly #options: FaultOptions
   readonly #over = new AbortController()
 
@@ -47,7 +49,7 @@ export class Faults {
 
   /** Resolves after `end`, when everything that was killed runs again. Rejects if the server does not come back. */
   async run(): Promise<void> {
-    const ending: Promise<void>[] = [this.#killConsumers(), this.#killPublishers()]
+    const ending: Promise<void>[] = [this.#killConsumers(), this.#pauseConsumers(), this.#killPublishers()]
     if (this.#options.server !== undefined) ending.push(this.#killServer(this.#options.server))
     if (this.#options.proxy !== undefined) ending.push(this.#disturb(this.#options.proxy))
     try {
@@ -72,6 +74,21 @@ export class Faults {
       await Promise.all(victims.map((victim) => victim.kill()))
       await this.#after(random.between(0, 1_000))
       for (const victim of victims) victim.start()
+    }
+  }
+
+  /** Longer than the lease, now and then: then others have its messages, and it must not go on with them. */
+  async #pauseConsumers(): Promise<void> {
+    const random = new Random(this.#options.seed, 'pause consumers')
+    const { consumers, ready, happened } = this.#options
+    while (await this.#calm(random.between(2_000, 8_000), random.between(0, 1_000))) {
+      const victim = random.pick(consumers)
+      if (!ready(victim)) continue
+      this.pauses++
+      happened(`pause ${victim.name}`)
+      victim.pause()
+      await this.#after(random.between(500, 5_000))
+      victim.resume()
     }
   }
 

@@ -7,7 +7,8 @@ import { parseArgs } from 'node:util'
 import type { ConformanceTarget } from '../packages/busbar/src/testing/conformance/target.ts'
 import { targetOf } from '../packages/busbar/src/testing/conformance/targets/index.ts'
 import { chaosBrokers } from './brokers.ts'
-import { NotDurableError, runChaos } from './run.ts'
+import { NotDurableError } from './place.ts'
+import { runChaos } from './run.ts'
 
 const usage = `Usage: npm run chaos -- <broker> [options]
 

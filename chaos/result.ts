@@ -14,6 +14,8 @@ export interface ChaosResult extends Omit<Comparison, 'unknown' | 'unconfirmed'>
   readonly killed: Kills
   /** Connections that were cut. */
   readonly cuts: number
+  /** Consumers that were frozen for a while. */
+  readonly pauses: number
   readonly seconds: number
   readonly seed: number
   readonly setting: string
@@ -25,6 +27,7 @@ export interface Evidence {
   readonly comparison: Comparison
   readonly kills: Kills
   readonly cuts: number
+  readonly pauses: number
   /** Processes that ended although nobody killed them. */
   readonly crashes: number
   /** Publishing came to no end. */
@@ -37,7 +40,8 @@ export interface Evidence {
 }
 
 export function judge(evidence: Evidence): ChaosResult {
-  const { broker, order, comparison, kills, cuts, crashes, unfinished, unstoppable, seconds, seed, setting } = evidence
+  const { broker, order, comparison, kills, cuts, pauses, crashes, unfinished, unstoppable, seconds, seed, setting } =
+    evidence
   const { published, confirmed, handled, duplicated, outOfOrder, lost, unknown, unconfirmed } = comparison
   const broken = [
     ...(lost > 0 ? [`${lost} confirmed messages were lost`] : []),
@@ -61,6 +65,7 @@ export function judge(evidence: Evidence): ChaosResult {
     unconfirmed,
     killed: kills,
     cuts,
+    pauses,
     seconds,
     seed,
     setting,

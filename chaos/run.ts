@@ -3,14 +3,14 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Capabilities } from '../packages/busbar/src/broker/index.ts'
-import type { ConformanceTarget, TargetModule } from '../packages/busbar/src/testing/conformance/target.ts'
+import type { ConformanceTarget } from '../packages/busbar/src/testing/conformance/target.ts'
 import type { OwnServer } from '../script/servers/start.ts'
 import { startServer } from '../script/servers/start.ts'
 import type { ChaosBroker } from './brokers.ts'
 import { Faults } from './faults.ts'
 import { Ledger } from './ledger.ts'
 import { groups } from './message.ts'
+import { capabilitiesOf, placeOf } from './place.ts'
 import { Proxy } from './proxy.ts'
 import { type ChaosResult, judge } from './result.ts'
 import { settled } from './settled.ts'
@@ -31,11 +31,6 @@ export interface ChaosOptions {
   readonly keep: boolean
   /** Told what is going on. */
   readonly say: (text: string) => void
-}
-
-/** The broker is none that promises to keep messages while processes die. */
-export class NotDurableError extends Error {
-  override readonly name: string = 'NotDurableError'
 }
 
 const keysOfEach = 32
@@ -82,7 +77,9 @@ class Run {
       this.#server = await startServer(broker.server, { dataDir, durable: true, advertised: this.#proxy.port })
       this.#proxy.target = Number(new URL(this.#server.url).port)
     }
-    const place = this.#place()
+    // What the target keeps in files goes where the processes have their temporary files.
+    mkdirSync(this.#temporary, { recursive: true })
+    const place = placeOf(this.#options.target, this.#server, this.#proxy)
     const capabilities = await capabilitiesOf(place)
     this.#progress = setInterval(() => this.#tell(this.#ledger.progress()), 5_000)
     const consumers = [0, 1, 2].map((n) => this.#consumer(n, place)) as [Worker, ...Worker[]]
@@ -133,6 +130,7 @@ class Run {
       comparison,
       kills: faults.kills,
       cuts: this.#proxy?.cuts ?? 0,
+      pauses: faults.pauses,
       crashes: this.#crashes.length,
       unfinished: publishers.some(({ name }) => !this.#done.has(name)),
       unstoppable: stopped.filter((inOrder) => !inOrder).length,
@@ -148,19 +146,6 @@ class Run {
     await this.#proxy?.close()
     await this.#server?.stop()
     this.#ledger.close()
-  }
-
-  #place(): Place {
-    const { target } = this.#options
-    const settings = { ...target.settings }
-    if (this.#server !== undefined && this.#proxy !== undefined) {
-      const url = new URL(this.#server.url)
-      url.port = String(this.#proxy.port)
-      settings['url'] = url.href
-    }
-    // What the target keeps in files goes where the processes have their temporary files.
-    mkdirSync(this.#temporary, { recursive: true })
-    return { module: target.module, options: { namespace: `chaos-${process.pid}`, lease: 2_000, settings } }
   }
 
   get #temporary(): string {
@@ -245,14 +230,4 @@ class Run {
       await sleep(20)
     }
   }
-}
-
-async function capabilitiesOf({ module, options }: Place): Promise<Capabilities> {
-  const target = (await import(/* @vite-ignore */ module)) as TargetModule
-  const { capabilities, name } = await target.createBroker(options)
-  const { durable, multiProcess, groups: hasGroups, delivery } = capabilities
-  if (durable && multiProcess && hasGroups && delivery === 'at-least-once') return capabilities
-  throw new NotDurableError(
-    `${name} does not promise to keep messages while processes die: chaos is for durable brokers that several processes share`,
-  )
 }

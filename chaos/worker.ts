@@ -74,6 +74,15 @@ export class Worker {
     await this.kill()
   }
 
+  /** Freezes it until `resume`, as a machine that is suspended or swaps does: it does not know that time has passed. */
+  pause(): void {
+    this.#process?.kill('SIGSTOP')
+  }
+
+  resume(): void {
+    this.#process?.kill('SIGCONT')
+  }
+
   /** Asks it to end in order; kills it if it has not within `grace` milliseconds. False where it had to be killed. */
   async stop(grace: number): Promise<boolean> {
     const child = this.#process
