@@ -1,5 +1,6 @@
 import type { EncodedMessage } from '../message/message.ts'
 import type { Cluster } from './cluster.ts'
+import { isApi } from './errors.ts'
 import type { Producer } from './producer.ts'
 import { readAt } from './reading.ts'
 import type { LogRecord } from './records.ts'
@@ -47,13 +48,15 @@ export class Asides {
 
   /** For one group alone, as a publish or a redrive. What is published twice under one name is handed out once. */
   async publish(group: string, topic: Topic, message: EncodedMessage, due: number, name?: string): Promise<void> {
-    const at = {
-      topic: await this.topology.ensureRetries(group, topic),
-      partition: this.topology.partitionFor(topic, message.key),
-    }
-    const place = `${at.partition}@-`
+    const partition = this.topology.partitionFor(topic, message.key)
     const entry = name ?? `g${crypto.randomUUID()}`
-    await this.store(at, message, { entry, due, attempts: 0, redeliveries: 0, crashes: 0, place })
+    const aside = { entry, due, attempts: 0, redeliveries: 0, crashes: 0, place: `${partition}@-` }
+    const store = async () =>
+      this.store({ topic: await this.topology.ensureRetries(group, topic), partition }, message, aside)
+    // Another program may have deleted the group, and its topic with it.
+    await store().catch((error: unknown) =>
+      isApi(error, 'UNKNOWN_TOPIC_OR_PARTITION') ? store() : Promise.reject(error),
+    )
   }
 
   /** Resolves to where it is stored, once it is safe; undefined where that is not known. */

@@ -26,13 +26,7 @@ test.each([undefined, 'gzip', 'snappy', 'lz4', 'zstd'] as const)(
     const compression = name === undefined ? undefined : client.compressionsAlgorithms[name]
     fc.assert(
       fc.property(fc.array(record, { minLength: 1, maxLength: 20 }), (records) => {
-        const encoded = encodeBatch(
-          records,
-          from,
-          1_700_000_000_000,
-          (part) => client.crc32c(part),
-          compression as never,
-        )
+        const encoded = encodeBatch(records, from, 1_700_000_000_000, (part) => client.crc32c(part), compression)
         const read = client.readRecordsBatch(client.Reader.from(encoded))
         expect(read).toMatchObject({
           firstOffset: 0n,

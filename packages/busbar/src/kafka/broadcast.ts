@@ -7,6 +7,7 @@ import {
 } from '../broker/index.ts'
 import { Quiet } from '../broker/quiet.ts'
 import { Fifo } from '../broker/fifo.ts'
+import { asideOf, messageOf } from './asides.ts'
 import { pauseAfter, sleep } from './backoff.ts'
 import type { KafkaContext } from './context.ts'
 import { type DeliveryOwner, HandedOut, type Origin } from './delivery.ts'
@@ -40,6 +41,9 @@ export class BroadcastMember implements BrokerSubscription, DeliveryOwner {
   private readonly unsettled = new Set<HandedOut>()
   private readonly timers = new Set<NodeJS.Timeout>()
   private readonly quiet = new Quiet(() => this.unsettled.size === 0)
+  private readonly topics = new Map<string, Topic>()
+  /** Topics of what is sent to it alone that are read, or are about to be. */
+  private readonly returns = new Map<string, Promise<void>>()
   private stopping: Promise<void> | undefined
 
   constructor(
@@ -61,7 +65,13 @@ export class BroadcastMember implements BrokerSubscription, DeliveryOwner {
 
   async start(): Promise<void> {
     const topics = await this.context.topology.ensure([...new Set(this.spec.topics)])
+    for (const topic of topics) this.topics.set(topic.name, topic)
     await Promise.all(topics.map((topic) => this.follow(topic)))
+    const { cluster, names } = this.context
+    const returns = await cluster.describe(topics.map(({ name }) => names.retry(this.group, name)))
+    const there = new Set(returns.map(({ name }) => name))
+    const some = topics.filter(({ name }) => there.has(names.retry(this.group, name)))
+    await Promise.all(some.map((topic) => this.followReturns(topic)))
     setImmediate(() => this.window.begin())
   }
 
@@ -111,6 +121,42 @@ export class BroadcastMember implements BrokerSubscription, DeliveryOwner {
         },
         accept: (records) => {
           for (const record of records) waiting.push(this.read(topic, partition, record))
+          this.wake()
+        },
+      }
+      this.fetcher.add(source)
+    }
+  }
+
+  /**
+   * What is redriven, or sent to this name alone. The topic for it is made when there is a dead letter that could come back:
+   * most broadcasts never have one.
+   */
+  private followReturns(topic: Topic): Promise<void> {
+    const following = this.returns.get(topic.name) ?? this.openReturns(topic)
+    this.returns.set(topic.name, following)
+    following.catch(() => this.returns.delete(topic.name))
+    return following
+  }
+
+  private async openReturns(topic: Topic): Promise<void> {
+    const { cluster, topology, asides } = this.context
+    const log = await topology.ensureRetries(this.group, topic)
+    const all = Array.from({ length: topic.partitions }, (_, partition) => partition)
+    const ends = await listOffsets(cluster, log, all, LATEST)
+    for (const partition of all) {
+      const source: Source = {
+        topic: log,
+        partition,
+        offset: ends.get(partition) ?? 0,
+        wanted: true,
+        accept: (records) => {
+          for (const record of records) {
+            const aside = asideOf(record)?.aside
+            if (aside === undefined) continue
+            this.waiting.push(new HandedOut(messageOf(record), { topic: topic.name, partition, aside }, this))
+            void asides.remove({ topic: log, partition }, aside.entry).catch(() => {})
+          }
           this.wake()
         },
       }
@@ -179,6 +225,8 @@ export class BroadcastMember implements BrokerSubscription, DeliveryOwner {
     const { topic, position, message, redeliveries, begun } = delivery
     for (let failures = 1; this.unsettled.has(delivery); failures++) {
       try {
+        const from = this.topics.get(topic)
+        if (from !== undefined) await this.followReturns(from)
         const told = { ...failure, attempts: Math.max(begun, failure.attempts) }
         await this.context.deadLetters.put({ group: this.group, topic, position, message, failure: told, redeliveries })
         break

@@ -5,7 +5,7 @@ import type { Apis, Batches } from './apis.ts'
 import { pauseAfter, sleep } from './backoff.ts'
 import { encodeBatch, type ToWrite } from './batch.ts'
 import { type Cluster, partial } from './cluster.ts'
-import { isPassing, reasonOf } from './errors.ts'
+import { isApi, isPassing, reasonOf } from './errors.ts'
 import { type Identity, Identities } from './identities.ts'
 
 interface Pending {
@@ -30,6 +30,8 @@ interface Lane {
 /** Bytes of one batch, unless a single record is larger. */
 const BATCH = 900_000
 const ALL_IN_SYNC = -1
+/** Tries after which a topic that is not there is taken for deleted: some seconds. */
+const DELETED = 10
 
 type Answer = Awaited<ReturnType<Apis['produce']['async']>>
 
@@ -186,7 +188,9 @@ export class Producer {
       lane.identity = undefined
       return this.again(lane, error)
     }
-    if (!expired && isPassing(error)) {
+    // A topic that stays away was deleted; a new one may not be known everywhere yet.
+    const deleted = isApi(error, 'UNKNOWN_TOPIC_OR_PARTITION') && lane.failures >= DELETED
+    if (!expired && !deleted && isPassing(error)) {
       this.cluster.forget(lane.topic)
       return this.again(lane, error)
     }
