@@ -1,5 +1,6 @@
 import type { Msg, MsgHdrs, NatsConnection, Subscription } from '@nats-io/transport-node'
 import { BrokerError } from '../broker/index.ts'
+import { sleep } from './backoff.ts'
 import { explain } from './errors.ts'
 
 /** The server's word that a message is stored. */
@@ -76,6 +77,7 @@ export class Confirmations {
 
   disconnected(): void {
     this.connected = false
+    void this.probe()
   }
 
   /** In order, before anything newer: what the server has of it already it tells from the ids. */
@@ -101,6 +103,18 @@ export class Confirmations {
   close(): void {
     this.answers.unsubscribe()
     for (const [token, one] of this.pending) this.fail(token, one, new BrokerError('the NATS broker was stopped'))
+  }
+
+  /** The word of a reconnect may be missing, or come before that of the cut: an answer of the server counts. */
+  private async probe(): Promise<void> {
+    while (!this.connected && !this.nc.isClosed()) {
+      await sleep(2 * LOOK)
+      const alive = await this.nc.flush().then(
+        () => true,
+        () => false,
+      )
+      if (alive && !this.connected) this.reconnected()
+    }
   }
 
   private transmit(token: string, one: Pending): void {

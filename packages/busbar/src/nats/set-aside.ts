@@ -1,6 +1,9 @@
 import { AsideLane, originOf } from './aside-lane.ts'
 import type { KnownAside } from './asides.ts'
-import { DueQueue } from './due-queue.ts'
+import { DueQueue } from '../broker/due-queue.ts'
+
+/** Milliseconds until those that were due and could not go are looked at again, if nothing else happens. */
+const PASSED_AGAIN = 50
 
 /**
  * What is known to be set aside of one partition: what comes due when, and which keys wait. Of a lane (a key whose
@@ -79,7 +82,8 @@ export class SetAside {
   nextDue(now: number): number {
     while (this.queue.first !== undefined && !this.isNext(this.queue.first)) this.queue.removeFirst()
     const { first } = this.queue
-    return first === undefined ? Infinity : Math.max(0, first.due - now)
+    const due = first === undefined ? Infinity : Math.max(0, first.due - now)
+    return this.passed.length > 0 ? Math.min(PASSED_AGAIN, due) : due
   }
 
   /** Each is returned once. */
