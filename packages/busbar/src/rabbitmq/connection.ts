@@ -57,6 +57,11 @@ export class Link {
     }
   }
 
+  /** It was closed, and will not be there again. */
+  get isOver(): boolean {
+    return this.closed
+  }
+
   get isUp(): boolean {
     return this.model !== undefined
   }
@@ -77,9 +82,14 @@ export class Link {
 
   async close(): Promise<void> {
     this.closed = true
-    this.up.reject(new BrokerError('the RabbitMQ broker was stopped'))
     const { model } = this
     this.model = undefined
+    const stopped = new BrokerError('the RabbitMQ broker was stopped')
+    this.up.reject(stopped)
+    // It may have been resolved before.
+    this.up = Promise.withResolvers()
+    this.up.promise.catch(() => {})
+    this.up.reject(stopped)
     if (model !== undefined) await atMost(GOODBYE, model.close())
   }
 

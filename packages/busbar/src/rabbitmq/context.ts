@@ -44,8 +44,9 @@ export async function withChannel<T>(
       return await act(channel)
     } catch (error) {
       const reason = refused ?? error
-      if (isFinal(reason) || codeOf(reason) !== undefined || performance.now() > deadline) throw explain(reason, doing)
-      if (consuming.isUp) await sleep(25)
+      const over = consuming.isOver || performance.now() > deadline
+      if (over || isFinal(reason) || codeOf(reason) !== undefined) throw explain(reason, doing)
+      await sleep(25)
     } finally {
       await channel?.close().catch(() => {})
     }

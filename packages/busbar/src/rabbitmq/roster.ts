@@ -250,7 +250,7 @@ export class Roster {
     this.questions.add(question)
     const timer = setTimeout(resolve, ANSWER)
     try {
-      await this.say({ say: 'who', from: this.id, question: question.id })
+      void this.say({ say: 'who', from: this.id, question: question.id })
       wanted = (await this.living()) - 1
       question.enough()
       await promise

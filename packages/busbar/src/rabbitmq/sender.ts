@@ -36,7 +36,7 @@ export class Sender {
   /** Ids of messages that came back because no queue took them; their confirmation follows. */
   private readonly returned = new Map<string, number>()
   /** Sent on a channel that is gone, in order. */
-  private cut: Item[] = []
+  private readonly cut: Item[] = []
   private channel: ConfirmChannel | undefined
   private opening = false
   private failures = 0
@@ -107,10 +107,18 @@ export class Sender {
     } catch (error) {
       this.unconfirmed--
       // A channel that is closing says so by its event too. Anything else is the message's own fault: headers that do not fit.
-      if ((error as Error).name === 'IllegalOperationError') this.cut.push(item)
-      else item.send.done(explain(error, `publish to ${placeOf(item.send)}`), false)
+      if ((error as Error).name === 'IllegalOperationError') return this.unwritten(item)
+      item.send.done(explain(error, `publish to ${placeOf(item.send)}`), false)
       this.settled()
     }
+  }
+
+  /** The channel has ended, perhaps before anybody listened to it. */
+  private unwritten(item: Item): void {
+    const { channel } = this
+    this.cut.push(item)
+    if (channel !== undefined) setImmediate(() => this.gone(channel, undefined))
+    this.full = true
   }
 
   private answered(item: Item, error: unknown): void {
@@ -216,15 +224,19 @@ export class Sender {
         'RabbitMQ: the server closed the channel for publishing',
       )
     })
-    channel.on('close', () => {
-      if (this.channel === channel) this.channel = undefined
-      this.returned.clear()
-      this.resend(why)
-      this.open()
-    })
+    channel.on('close', () => this.gone(channel, why))
     this.full = false
     this.channel = channel
     this.pump()
+  }
+
+  private gone(channel: ConfirmChannel, why: Error | undefined): void {
+    if (this.channel === channel) {
+      this.channel = undefined
+      this.returned.clear()
+    }
+    if (this.cut.length > 0) this.resend(why)
+    this.open()
   }
 
   private cameBack(id: string): boolean {
