@@ -12,12 +12,14 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   broker: ['message'],
   store: ['message'],
   bus: ports,
+  // What adapters share that lease the right to hand messages out.
+  leases: ports,
   // Adapters know their port, never the engine and never each other; the SQL ones share the SQL log.
   memory: ports,
-  sql: ports,
+  sql: [...ports, 'leases'],
   sqlite: [...ports, 'sql'],
   postgres: [...ports, 'sql'],
-  redis: ports,
+  redis: [...ports, 'leases'],
   kafka: ports,
   rabbitmq: ports,
   nats: ports,

@@ -8,7 +8,7 @@ import {
   type Verdict,
 } from '../broker/index.ts'
 import { asideOf } from './aside.ts'
-import { pauseAfter } from './backoff.ts'
+import { pauseAfter } from '../broker/backoff.ts'
 import { list, run, text } from './connection.ts'
 import type { RedisContext } from './context.ts'
 import { type DeliveryOwner, HandedOut } from './delivery.ts'

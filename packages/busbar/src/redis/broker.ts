@@ -155,8 +155,7 @@ export class RedisStreamsBroker implements Broker {
 
   async ping(): Promise<void> {
     const { redis } = this.assertRunning().context
-    if (redis.status !== 'ready') throw new BrokerError(`the Redis server ${this.connections.where} cannot be reached`)
-    await redis.set(`${this.settings.prefix}:ping`, Date.now(), 'PX', 60_000)
+    await this.connections.reach(redis, () => redis.set(`${this.settings.prefix}:ping`, Date.now(), 'PX', 60_000))
   }
 
   /** What is otherwise on the server than this broker needs it or would make it: durability, eviction, partitions, groups. Changes nothing. */

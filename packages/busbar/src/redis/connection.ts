@@ -85,6 +85,19 @@ export class Connections {
     return redis
   }
 
+  /** A command that does not wait for a server that is away. @throws BrokerError with the reason */
+  async reach(redis: Redis, command: () => Promise<unknown>): Promise<void> {
+    try {
+      if (redis.status !== 'ready') throw new Error('there is no connection, and a new one is being tried')
+      await command()
+    } catch (error) {
+      const reason = (error as Error).message
+      throw new BrokerError(`the Redis server ${this.where} cannot be reached or written to: ${reason}`, {
+        cause: error,
+      })
+    }
+  }
+
   close(redis: Redis): void {
     const fail = this.open.get(redis)
     this.open.delete(redis)

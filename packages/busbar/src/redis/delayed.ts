@@ -1,4 +1,4 @@
-import { pauseAfter } from './backoff.ts'
+import { pauseAfter } from '../broker/backoff.ts'
 import { run, text } from './connection.ts'
 import type { RedisContext } from './context.ts'
 import type { Topic } from './topology.ts'

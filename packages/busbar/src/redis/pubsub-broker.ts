@@ -145,8 +145,7 @@ export class RedisPubSubBroker implements Broker {
 
   async ping(): Promise<void> {
     const { redis } = this.assertRunning()
-    if (redis.status !== 'ready') throw new BrokerError(`the Redis server ${this.connections.where} cannot be reached`)
-    await redis.ping()
+    await this.connections.reach(redis, () => redis.ping())
   }
 
   stop(options: { readonly deadline?: number } = {}): Promise<void> {

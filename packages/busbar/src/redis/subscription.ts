@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import type { BrokerSubscription, Deliver, SubscriptionSpec } from '../broker/index.ts'
 import { uuidv7 } from '../message/uuid.ts'
-import { pauseAfter } from './backoff.ts'
+import { pauseAfter } from '../broker/backoff.ts'
 import type { RedisContext } from './context.ts'
 import { isUnsettled } from './delivery.ts'
 import { Holdings } from './holdings.ts'

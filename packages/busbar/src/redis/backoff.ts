@@ -1,7 +1,0 @@
-/** Milliseconds; longest pause between two tries while the server fails. */
-const LONGEST = 5_000
-
-/** Milliseconds to wait after `failures` failures in a row (1, 2 …): doubling, with jitter, so that processes do not march in step. */
-export function pauseAfter(failures: number): number {
-  return Math.min(LONGEST, 25 * 2 ** Math.min(failures, 10)) * (0.5 + Math.random() / 2)
-}
