@@ -137,6 +137,20 @@ test('a server that is away at start only delays', async () => {
   expect(await broker.verify()).toEqual([])
 })
 
+test('a broker stops by its deadline though the server is away', async () => {
+  const world = worldOf(server)
+  const broker = await world.broker()
+  const { seen, deliver } = collector()
+  await broker.subscribe(spec(), deliver)
+  await broker.publish([out('1')])
+  await until(() => seen.length === 1)
+  await server.stop()
+  const begun = performance.now()
+  await broker.stop({ deadline: 500 })
+  expect(performance.now() - begun, 'not as long as connectTimeout').toBeLessThan(60_000)
+  await server.restart()
+})
+
 test('a replica is refused: it cannot be written to and shows commits late', async () => {
   await server.stop()
   const copy = join(folder, 'standby')

@@ -15,6 +15,8 @@ export interface Stored {
   /** Keys of which nothing is set aside any more. */
   readonly unblocked: readonly string[]
   readonly waiters: readonly (() => void)[]
+  /** Unix milliseconds at which something of it is to be handed out again, at the earliest; Infinity: nothing. */
+  readonly nextDue: number
 }
 
 /**
@@ -28,21 +30,24 @@ export async function store(
   batch: readonly ToStore[],
   expires: number,
 ): Promise<Stored> {
-  const nothing = { blocked: [], unblocked: [], waiters: [] }
+  const nothing = { blocked: [], unblocked: [], waiters: [], nextDue: Infinity }
   if (!(await holds(sql, partition, expires))) return { lost: true, ...nothing }
   const now = context.now()
   const blocked = new Set<string>()
   const unblocked = new Set<string>()
+  let nextDue = Infinity
   for (const one of batch) {
     const { delivery } = one
     await storeOne(sql, partition, one, now)
+    nextDue = Math.min(nextDue, dueAgain(one, now))
     if (delivery.lane === undefined) continue
     if (one.settlement.what !== 'ack') {
       if (one.settlement.what !== 'release') blocked.add(delivery.lane)
       continue
     }
     const still = await advanceLane(sql, partition.group, partition.topic.id, delivery.lane, now)
-    if (!still) unblocked.add(delivery.lane)
+    if (still) nextDue = 0
+    else unblocked.add(delivery.lane)
   }
   for (const lane of blocked) unblocked.delete(lane)
   const waiters = [...partition.storedWaiters]
@@ -50,7 +55,13 @@ export async function store(
   const without = new Set(batch.map((one) => one.delivery))
   const open = partition.openList(context.dialect, { without })
   const kept = await storeCursor(sql, partition, { position: partition.position, open, expires })
-  return { lost: !kept, blocked: [...blocked], unblocked: [...unblocked], waiters }
+  return { lost: !kept, blocked: [...blocked], unblocked: [...unblocked], waiters, nextDue }
+}
+
+/** When the message comes again, as far as that is known here. */
+function dueAgain({ delivery, settlement }: ToStore, now: number): number {
+  if (settlement.what === 'redeliver') return now + Math.max(0, settlement.redeliver.after)
+  return settlement.what === 'release' && delivery.entry !== undefined ? 0 : Infinity
 }
 
 async function storeOne(sql: Statements, partition: OwnedPartition, one: ToStore, now: number): Promise<void> {
