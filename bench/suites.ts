@@ -3,8 +3,9 @@ import { kafka } from './kafka/index.ts'
 import { memory } from './memory/index.ts'
 import { nats } from './nats/index.ts'
 import { postgres } from './postgres/index.ts'
+import { rabbitmq } from './rabbitmq/index.ts'
 import { redisStreams } from './redis-streams/index.ts'
 import { sqlite } from './sqlite/index.ts'
 
-export const suites = { memory, sqlite, postgres, 'redis-streams': redisStreams, nats, kafka, bullmq } as const
+export const suites = { memory, sqlite, postgres, 'redis-streams': redisStreams, nats, kafka, bullmq, rabbitmq } as const
 export type SuiteName = keyof typeof suites
