@@ -100,7 +100,7 @@ export class BullMqBroker implements Broker {
   }
 
   async subscribe(spec: SubscriptionSpec, deliver: Deliver): Promise<BrokerSubscription> {
-    const { context } = this.assertRunning()
+    const { context, publisher } = this.assertRunning()
     refuse(spec)
     const reading = this.readingOf(context, spec)
     for (const queue of reading.queues) await prepare(context, queue)
@@ -112,11 +112,14 @@ export class BullMqBroker implements Broker {
       await member.stop({ deadline: 0 })
       throw error
     }
+    publisher.refresh()
     return member
   }
 
   async deleteGroup(group: string): Promise<void> {
-    await this.assertRunning().context.registry.forget(group)
+    const { context, publisher } = this.assertRunning()
+    await context.registry.forget(group)
+    publisher.refresh()
   }
 
   async metrics(): Promise<BrokerMetrics> {

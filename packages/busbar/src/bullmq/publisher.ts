@@ -41,6 +41,11 @@ export class Publisher {
     this.now = now
   }
 
+  /** This process itself has changed who gets what: it is looked up before the next message. */
+  refresh(): void {
+    this.registry.expire()
+  }
+
   /** Resolves when the server has confirmed every message. */
   async publish(batch: readonly Outgoing[]): Promise<void> {
     if (batch.length === 0) return
@@ -116,22 +121,25 @@ export class Publisher {
 
   /** Out of queues whose group was forgotten meanwhile. */
   private async takeBack(parcels: readonly Parcel[]): Promise<void> {
+    const gone: Promise<void>[] = []
     for (const { outgoing, job, sent } of parcels) {
       if (outgoing.group !== undefined) continue
-      const { topic } = outgoing
-      const kept = new Set(this.registry.queuesOf(topic).map(({ name }) => name))
       for (const name of sent) {
-        if (kept.has(name)) continue
-        sent.delete(name)
         const queue = this.queues.named(name)
-        if (queue === undefined) continue
-        await queue.backend.remove(job.id, false).catch(() => {})
-        if (!queue.group.startsWith(TEMPORARY)) continue
-        // Adding made its keys again, and who emptied the queue meanwhile may have seen the job's place and not the job.
-        await this.redis.unlink(queue.job(job.id)).catch(() => {})
-        await this.registry.obliterate(queue).catch(() => {})
+        if (queue === undefined || this.registry.has(queue)) continue
+        sent.delete(name)
+        gone.push(this.takeOut(queue, job.id))
       }
     }
+    await Promise.all(gone)
+  }
+
+  private async takeOut(queue: Queue, id: string): Promise<void> {
+    await queue.backend.remove(id, false).catch(() => {})
+    if (!queue.group.startsWith(TEMPORARY)) return
+    // Adding made its keys again, and who emptied the queue meanwhile may have seen the job's place and not the job.
+    await this.redis.unlink(queue.job(id)).catch(() => {})
+    await this.registry.obliterate(queue).catch(() => {})
   }
 }
 

@@ -60,6 +60,11 @@ export class Registry {
     return this.names.has(queue.name)
   }
 
+  /** What is known is old. */
+  expire(): void {
+    this.known = undefined
+  }
+
   load(): Promise<void> {
     this.loading ??= this.read().finally(() => (this.loading = undefined))
     return this.loading
