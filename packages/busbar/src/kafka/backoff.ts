@@ -1,9 +1,11 @@
-/** Milliseconds; longest pause between two tries while the servers cannot be reached. */
+import { pauseAfter as pause } from '../broker/backoff.ts'
+
+/** Milliseconds; longest pause between two tries: metadata is old by then, and asking for new costs little. */
 const LONGEST = 1_000
 
-/** Milliseconds to wait after `failures` failures in a row (1, 2 …): doubling, with jitter, so that processes do not march in step. */
+/** Milliseconds to wait after `failures` failures in a row (1, 2 …). */
 export function pauseAfter(failures: number): number {
-  return Math.min(LONGEST, 10 * 2 ** Math.min(failures, 10)) * (0.5 + Math.random() / 2)
+  return pause(failures, LONGEST)
 }
 
 export function sleep(ms: number): Promise<void> {

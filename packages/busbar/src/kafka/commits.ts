@@ -3,7 +3,8 @@ import { encode } from './cursor.ts'
 import { isApi, reasonOf } from './errors.ts'
 import type { KafkaContext } from './context.ts'
 import type { ToCommit } from './offsets.ts'
-import type { OwnedPartition, Snapshot } from './partition.ts'
+import type { OwnedPartition } from './partition.ts'
+import type { Snapshot } from './snapshot.ts'
 import type { Window } from './window.ts'
 
 /** Milliseconds after which what has settled is committed, where nobody waits for it. */

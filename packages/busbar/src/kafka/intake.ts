@@ -1,3 +1,4 @@
+import { DueQueue } from '../broker/due-queue.ts'
 import { Fifo } from '../broker/fifo.ts'
 import { type Aside, asideOf } from './asides.ts'
 import type { OpenItem } from './cursor.ts'
@@ -35,6 +36,8 @@ export class Intake {
   private readonly owner: PartitionView
   private readonly incoming = new Fifo<LogRecord>()
   private readonly redriven = new Set<string>()
+  private readonly later = new DueQueue<Aside>()
+  private readonly ready = new Map<string, Aside>()
   private log: Source | undefined
   private retries: Source | undefined
 
@@ -130,25 +133,48 @@ export class Intake {
 
   /** Milliseconds until something that is set aside comes due; Infinity: nothing does. */
   get nextDue(): number {
-    if (this.known.size === 0) return Infinity
-    const now = Date.now()
-    let next = Infinity
-    for (const { due } of this.known.values()) if (due > now) next = Math.min(next, due - now)
-    return next
+    this.passOver()
+    return this.later.first === undefined ? Infinity : Math.max(0, this.later.first.due - Date.now())
   }
 
-  /** What is set aside and due, the oldest first. */
-  due(): readonly Aside[] {
-    if (this.known.size === 0) return []
+  /** What is set aside and due, the first that came due first. Handed out it stays here until it is settled. */
+  due(): Iterable<Aside> {
     const now = Date.now()
-    const due = [...this.known.values()].filter((aside) => aside.due <= now)
-    return due.toSorted((a, b) => a.due - b.due || a.offset - b.offset)
+    this.passOver()
+    for (let next = this.later.first; next !== undefined && next.due <= now; next = this.later.first) {
+      this.later.removeFirst()
+      this.ready.set(next.entry, next)
+      this.passOver()
+    }
+    return this.ready.values()
+  }
+
+  /** Whether it is still set aside, as it was. */
+  has(aside: Aside): boolean {
+    return this.known.get(aside.entry) === aside
+  }
+
+  /** It is gone. */
+  drop(aside: Aside): void {
+    if (this.has(aside)) this.known.delete(aside.entry)
+    if (this.ready.get(aside.entry) === aside) this.ready.delete(aside.entry)
+  }
+
+  private keep(aside: Aside): void {
+    this.known.set(aside.entry, aside)
+    this.ready.delete(aside.entry)
+    this.later.add(aside)
+  }
+
+  /** What was settled or set aside again meanwhile waits no more. */
+  private passOver(): void {
+    while (this.later.first !== undefined && !this.has(this.later.first)) this.later.removeFirst()
   }
 
   /** It was settled, or set aside again. */
   replaced(before: Aside | undefined, now: Aside | undefined): void {
-    if (before !== undefined && this.known.get(before.entry)?.offset === before.offset) this.known.delete(before.entry)
-    if (now !== undefined && (this.known.get(now.entry)?.offset ?? -1) < now.offset) this.known.set(now.entry, now)
+    if (before !== undefined) this.drop(before)
+    if (now !== undefined && (this.known.get(now.entry)?.offset ?? -1) < now.offset) this.keep(now)
     if (before !== undefined && now === undefined) this.settled(before.entry)
   }
 
@@ -168,13 +194,13 @@ export class Intake {
     const { entry, aside } = said
     const known = this.known.get(entry)
     if (aside === undefined) {
-      if (known !== undefined && known.offset < record.offset) this.known.delete(entry)
+      if (known !== undefined && known.offset < record.offset) this.drop(known)
       this.settled(entry)
     } else if (this.redriven.has(entry)) {
       // Asked for twice, and the first is settled.
       void this.host.context.asides.remove(this.asidePlace, entry).catch(() => {})
     } else if ((known?.offset ?? -1) < aside.offset) {
-      this.known.set(entry, aside)
+      this.keep(aside)
     }
   }
 }

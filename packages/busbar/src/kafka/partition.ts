@@ -1,12 +1,13 @@
 import type { Verdict } from '../broker/index.ts'
 import { pauseAfter, sleep } from './backoff.ts'
-import type { Aside } from './asides.ts'
-import type { OpenItem, Place } from './cursor.ts'
-import { type DeliveryOwner, HandedOut, isUnsettled } from './delivery.ts'
+import type { OpenItem } from './cursor.ts'
+import { HandedOut, isUnsettled } from './delivery.ts'
 import { reasonOf } from './errors.ts'
-import type { PartitionHost, PartitionView } from './host.ts'
+import type { PartitionHost } from './host.ts'
 import { Intake, type Next } from './intake.ts'
+import { Redeliveries, type Returning } from './redeliveries.ts'
 import { storeVerdict, undecodable } from './settling.ts'
+import { placeOf, type Snapshot } from './snapshot.ts'
 import type { Topic } from './topology.ts'
 import { foreign, fromWire } from './wire.ts'
 import { SUSPECT_ALONE } from './window.ts'
@@ -14,16 +15,8 @@ import { SUSPECT_ALONE } from './window.ts'
 /** Milliseconds before a delivery that was released goes out again. */
 const RELEASE_PAUSE = 20
 
-/** A place to be committed, with what is to happen once it is. */
-export interface Snapshot {
-  readonly place: Place
-  readonly settled: number
-  readonly waiters: readonly (() => void)[]
-  readonly staged: readonly HandedOut[]
-}
-
 /** A partition that a member owns: hands out, and takes care of what becomes of it. What is committed the member decides. */
-export class OwnedPartition implements PartitionView, DeliveryOwner {
+export class OwnedPartition implements Returning {
   readonly topic: Topic
   readonly partition: number
   /** Nothing more is handed out; it is given up when what is out has settled. */
@@ -34,6 +27,7 @@ export class OwnedPartition implements PartitionView, DeliveryOwner {
   lost = false
 
   readonly intake: Intake
+  private readonly redeliveries: Redeliveries
   private readonly host: PartitionHost
   /** In memory and not settled: of the log by offset, in order, and of what is set aside by entry. */
   private readonly open = new Map<number, HandedOut>()
@@ -45,7 +39,6 @@ export class OwnedPartition implements PartitionView, DeliveryOwner {
   private staged: HandedOut[] = []
   private pumping = false
   private again = false
-  private reading = false
   private timer: NodeJS.Timeout | undefined
 
   constructor(host: PartitionHost, topic: Topic, partition: number) {
@@ -53,6 +46,7 @@ export class OwnedPartition implements PartitionView, DeliveryOwner {
     this.topic = topic
     this.partition = partition
     this.intake = new Intake(host, this)
+    this.redeliveries = new Redeliveries(host, this, this.intake)
   }
 
   /** Where it goes on from: what the owner before left open. Nothing is handed out before `begin`. */
@@ -119,26 +113,13 @@ export class OwnedPartition implements PartitionView, DeliveryOwner {
 
   /** What is to be committed now. */
   snapshot(): Snapshot {
-    const { intake, leaving: clean } = this
-    const open = [...this.open.values(), ...this.openAsides.values()].map((one) => itemOf(one, clean))
-    const log = open.filter(({ aside }) => !aside)
-    const asides = open.filter(({ aside }) => aside)
-    const taken = new Set(asides.map(({ offset }) => offset))
-    const left = [...intake.inheritedAsides.values()].filter(({ offset }) => !taken.has(offset))
-    const items = [...log, ...intake.backlog, ...asides, ...left]
-    const handed = Math.max(intake.position, intake.inherited)
-    const offset = log[0]?.offset ?? intake.backlog[0]?.offset ?? handed
-    const grant = handed + (clean ? 0 : this.host.window.prefetch)
-    const snapshot = {
-      place: { offset, clean, handed, grant, open: items },
-      settled: this.settledSince,
-      waiters: this.waiters,
-      staged: this.staged,
-    }
+    const how = { clean: this.leaving, window: this.host.window.prefetch }
+    const place = placeOf(this.intake, this.open.values(), this.openAsides.values(), how)
+    const { settledSince: settled, waiters, staged } = this
     this.settledSince = 0
     this.waiters = []
     this.staged = []
-    return snapshot
+    return { place, settled, waiters, staged }
   }
 
   committed({ place, settled, waiters, staged }: Snapshot): void {
@@ -190,7 +171,7 @@ export class OwnedPartition implements PartitionView, DeliveryOwner {
     for (const one of [...this.openAsides.values(), ...this.open.values()]) {
       if (one.state === 'held' && one.granted) this.handOut(one)
     }
-    void this.takeDue()
+    this.redeliveries.take()
     while (this.mayHandOut && !this.suspectOut) {
       const next = this.intake.peek()
       if (next === undefined || !this.take(next)) break
@@ -238,49 +219,15 @@ export class OwnedPartition implements PartitionView, DeliveryOwner {
     }
   }
 
-  private async takeDue(): Promise<void> {
-    if (this.reading) return
-    const due = this.intake.due().filter(({ entry }) => !this.openAsides.has(entry))
-    const { window } = this.host
-    const taken: Aside[] = []
-    let alone = false
-    for (const aside of due) {
-      const suspect = this.intake.inheritedAsides.get(aside.offset)?.suspect === true
-      if (suspect && (alone || !window.mayRunSuspect)) continue
-      if (!window.enter(this)) break
-      alone ||= suspect
-      taken.push(aside)
-    }
-    if (taken.length === 0) return
-    this.reading = true
-    await Promise.all(taken.map((aside) => this.readAside(aside)))
-    this.reading = false
-    this.wake()
+  isOpen(entry: string): boolean {
+    return this.openAsides.has(entry)
   }
 
-  private async readAside(aside: Aside): Promise<void> {
-    const { host, topic, partition, intake } = this
-    try {
-      const message = await host.context.asides.read(intake.asidePlace, aside.offset)
-      if (message !== undefined && !this.lost && intake.known.get(aside.entry) === aside) {
-        const { attempts = 0, crashes = 0, suspect = false } = intake.inheritedAsides.get(aside.offset) ?? {}
-        intake.inheritedAsides.delete(aside.offset)
-        const delivery = new HandedOut(
-          message,
-          { topic: topic.name, partition, aside, attempts, crashes, suspect },
-          this,
-        )
-        this.openAsides.set(aside.entry, delivery)
-        if (suspect) host.window.reserve(delivery)
-        return this.stage(delivery)
-      }
-      if (message === undefined && intake.known.get(aside.entry) === aside) intake.known.delete(aside.entry)
-    } catch (error) {
-      const fields = { group: host.group, topic: topic.name, partition, err: reasonOf(error) }
-      host.context.logger.warn(fields, 'a redelivery cannot be read: trying again')
-      await sleep(pauseAfter(4))
-    }
-    host.window.leave(1)
+  /** A redelivery has been read. It goes out once a commit names it, so that a crash of ours is counted with it. */
+  returned(delivery: HandedOut): void {
+    this.openAsides.set(delivery.aside?.entry ?? '', delivery)
+    if (delivery.suspect) this.host.window.reserve(delivery)
+    this.stage(delivery)
   }
 
   private handOut(delivery: HandedOut): void {
@@ -359,9 +306,4 @@ export class OwnedPartition implements PartitionView, DeliveryOwner {
   private resolve(waiters: readonly (() => void)[]): void {
     for (const resolve of waiters) resolve()
   }
-}
-
-function itemOf({ offset, aside, begun, crashes, suspect }: HandedOut, clean: boolean): OpenItem {
-  const place = aside === undefined ? { offset: offset ?? 0, aside: false } : { offset: aside.offset, aside: true }
-  return { ...place, attempts: begun, crashes, suspect, started: suspect && !clean }
 }
