@@ -43,7 +43,7 @@ export const open: Open = async (payloadBytes) => {
       headers: headersOf(message),
     }
     return new Promise((resolve, reject) => {
-      const done = (error: unknown): void => (error === null ? resolve() : reject(error as Error))
+      const done = (error: unknown): void => (error === null ? resolve() : reject(error))
       channel.publish(prefix, String(turn), content, options, done)
     })
   }

@@ -10,6 +10,9 @@ export function codeOf(error: unknown): number | undefined {
   return found === null ? undefined : Number(found[1])
 }
 
+/** The client keeps the server's reason for itself: the virtual host is not there, or not for this user. */
+const NO_VHOST = /Expected ConnectionOpenOk/
+
 /** The server has answered, and the answer will be the same next time. */
 export function isFinal(error: unknown): boolean {
   if (error instanceof ConfigurationError) return true
@@ -19,7 +22,7 @@ export function isFinal(error: unknown): boolean {
 /** Waiting will not make this connection possible. */
 export function isHopeless(error: unknown): boolean {
   const { code, message = '' } = error as { code?: unknown; message?: string }
-  if (error instanceof ConfigurationError) return true
+  if (error instanceof ConfigurationError || NO_VHOST.test(message)) return true
   if (/certificate|self.signed|wrong version number|packet length too long|handshake failure|alert/i.test(message))
     return true
   return code === 'ENOTFOUND' || [403, 530].includes(codeOf(error) ?? 0)
@@ -64,11 +67,12 @@ export function refusal(error: unknown, server: string): BusbarError {
   const { code, message } = error as { code?: unknown; message: string }
   const text = `cannot use the RabbitMQ server ${server}: ${said(message)}`
   const cause = { cause: error }
+  if (codeOf(error) === 530 || NO_VHOST.test(message)) {
+    const what = NO_VHOST.test(message) ? `the RabbitMQ server ${server} refuses this virtual host` : text
+    return new BrokerError(`${what}. Check the virtual host at the end of 'url', and that the user may use it`, cause)
+  }
   if (codeOf(error) === 403)
     return new BrokerError(`${text}. Check user and password in 'url', or 'client.credentials'`, cause)
-  if (codeOf(error) === 530) {
-    return new BrokerError(`${text}. Check the virtual host at the end of 'url', and that the user may use it`, cause)
-  }
   if (code === 'ENOTFOUND') return new BrokerError(`${text}. Check the host in 'url'`, cause)
   if (/certificate|self.signed|altnames|hostname/i.test(message)) {
     return new BrokerError(`${text}. Check 'client.ca' (and 'client.servername'), or the server's certificate`, cause)
