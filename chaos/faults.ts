@@ -11,7 +11,7 @@ export interface FaultOptions {
   readonly consumers: readonly [Worker, ...Worker[]]
   readonly server: OwnServer | undefined
   readonly proxy: Proxy | undefined
-  /** A number that grows with what is confirmed and handled. */
+  /** A number that grows with each handler run. */
   readonly movement: () => number
   /** Whether it has got to work since it was started last: what is killed before it begins shows little. */
   readonly ready: (worker: Worker) => boolean
@@ -109,14 +109,19 @@ export class Faults {
 
   async #killServer(server: OwnServer): Promise<void> {
     const random = new Random(this.#options.seed, 'kill server')
-    // Time for everybody to come back.
-    for (let most = 3_000; await this.#calm(random.between(1_500, most), random.between(0, most)); most = 9_000) {
+    let [least, most] = [1_500, 3_000]
+    while (await this.#calm(random.between(least, most), random.between(0, most))) {
       this.kills.server++
       this.#options.happened(`kill server ${server.pid}`)
+      const began = performance.now()
       await server.kill9()
       await this.#after(random.between(0, 1_500))
       await server.restart()
       this.#options.happened('server is back')
+      // Time for everybody to come back: of a server that takes long to start, everything else does too.
+      const away = performance.now() - began
+      least = Math.max(1_500, away)
+      most = Math.max(9_000, 2 * away)
     }
   }
 
@@ -147,7 +152,7 @@ export class Faults {
   async #calm(milliseconds: number, moves: number): Promise<boolean> {
     const { movement, publishers, active } = this.#options
     const enough = movement() + moves
-    const deadline = performance.now() + longestCalm
+    const deadline = performance.now() + Math.max(longestCalm, milliseconds)
     await this.#after(milliseconds)
     const isStill = (): boolean => performance.now() > deadline || !publishers.some(active)
     await this.#until(() => movement() >= enough || isStill())

@@ -93,7 +93,7 @@ class Run {
       consumers,
       server: this.#server,
       proxy: this.#proxy,
-      movement: () => this.#ledger.moves,
+      movement: () => this.#ledger.runs,
       ready: ({ name }) => this.#ready.has(name),
       active: ({ name }) => !this.#done.has(name),
       happened: (what) => this.#happened(what),
