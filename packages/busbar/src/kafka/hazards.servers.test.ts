@@ -259,3 +259,59 @@ test('offsets that are gone: a group behind the retention goes on with what is s
   })
   await vi.waitFor(() => expect(seen).toEqual(['new']), patience)
 })
+
+test('a broadcast has no group to come back to: a redrive reaches the member that failed all the same', async () => {
+  const prefix = `broadcast${Date.now().toString(36)}`
+  const broker = await started({ brokers: own.brokers, prefix, partitions: 1 })
+  const seen: string[] = []
+  await broker.subscribe(
+    spec({ group: 'screens', broadcast: true, from: 'latest' }),
+    ({ message: { id }, attempts }) => {
+      seen.push(id)
+      if (seen.length > 1) return ack
+      const error = { name: 'Error', message: 'the test says so' }
+      const when = { firstFailedAt: 1, lastFailedAt: 2 }
+      return { deadLetter: { reason: 'failed', error, handler: 'test', attempts: attempts + 1, ...when } }
+    },
+  )
+  await broker.publish([order('one')])
+  await vi.waitFor(async () => expect(await broker.deadLetters.count({ group: 'screens' })).toBe(1), patience)
+  expect(await broker.deadLetters.redrive({ group: 'screens' })).toBe(1)
+  await vi.waitFor(() => expect(seen).toEqual(['one', 'one']), patience)
+  expect(await broker.deadLetters.count()).toBe(0)
+})
+
+test('a redrive asked for by two programs at once brings a letter back once', async () => {
+  const prefix = `twice${Date.now().toString(36)}`
+  const [one, other] = await Promise.all([1, 2].map(() => started({ brokers: own.brokers, prefix, partitions: 1 })))
+  const seen: string[] = []
+  await one?.subscribe(spec(), ({ message: { id }, attempts }) => {
+    seen.push(id)
+    if (seen.length > 5) return ack
+    const error = { name: 'Error', message: 'the test says so' }
+    const when = { firstFailedAt: 1, lastFailedAt: 2 }
+    return { deadLetter: { reason: 'failed', error, handler: 'test', attempts: attempts + 1, ...when } }
+  })
+  await one?.publish(['a', 'b', 'c', 'd', 'e'].map((id) => order(id)))
+  await vi.waitFor(async () => expect(await other?.deadLetters.count({ group: 'g' })).toBe(5), patience)
+  await Promise.all([one, other].map((broker) => broker?.deadLetters.redrive({ group: 'g' })))
+  await vi.waitFor(() => expect(seen).toHaveLength(10), patience)
+  await one?.publish([order('last')])
+  await vi.waitFor(() => expect(seen.at(-1)).toBe('last'), patience)
+  expect(seen.toSorted()).toEqual(['a', 'a', 'b', 'b', 'c', 'c', 'd', 'd', 'e', 'e', 'last'])
+})
+
+test.each(['gzip', 'snappy', 'lz4', 'zstd'] as const)(
+  'batches compressed with %s are written and read',
+  async (compression) => {
+    const broker = await started({ brokers: own.brokers, compression, partitions: 1 })
+    const sent = Array.from({ length: 20 }, (_, n) => order(`${n}`, { body: JSON.stringify('ä'.repeat(500 + n)) }))
+    await broker.publish(sent)
+    const seen: unknown[] = []
+    await broker.subscribe(spec(), ({ message: { body } }) => {
+      seen.push(body)
+      return ack
+    })
+    await vi.waitFor(() => expect(seen).toEqual(sent.map((each) => each.message.body)), patience)
+  },
+)
