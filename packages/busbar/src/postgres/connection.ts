@@ -22,7 +22,7 @@ export class Connector {
   private readonly server: Server
   private readonly settings: Settings
   private readonly logger: BrokerLogger
-  private readonly ending = new AbortController()
+  private ending = new AbortController()
   private hurry = Infinity
   private connected = false
   private told = ''
@@ -60,6 +60,11 @@ export class Connector {
         await sleep(pause, undefined, { signal: this.ending.signal, ref: true }).catch(() => {})
       }
     }
+  }
+
+  /** After a start that failed there may be another one. */
+  open(): void {
+    if (this.closed) this.ending = new AbortController()
   }
 
   /** From now on nobody waits longer than so many milliseconds for a server that is away. */

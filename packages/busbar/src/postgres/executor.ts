@@ -40,6 +40,7 @@ export class PostgresExecutor implements Executor {
   }
 
   async open(): Promise<void> {
+    this.connector.open()
     const link = this.link()
     const there = await link.query(this.statements.of('SELECT 1 FROM pg_namespace WHERE nspname = ?'), [this.schema])
     if (there.rows.length === 0) await link.transaction(WRITE, (sql) => makeSchema(sql, this.schema))
@@ -86,6 +87,10 @@ export class PostgresExecutor implements Executor {
 
   onHint(hint: () => void): void {
     this.hints?.onHint(hint)
+  }
+
+  passes(error: unknown): boolean {
+    return isLost(error) && !this.connector.closed
   }
 
   hurry(milliseconds: number): void {

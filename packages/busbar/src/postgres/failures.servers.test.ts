@@ -85,6 +85,17 @@ test('an unknown database is told with the setting', async () => {
   expect(refusal.message).toMatch(/"nowhere" does not exist.*'database'.*CREATE DATABASE/s)
 })
 
+test('a start that failed may be tried again when what was wrong is put right', async () => {
+  const broker = world.make({ database: 'later' })
+  await expect(broker.start()).rejects.toThrow(/3D000/)
+  await admin('CREATE DATABASE later')
+  await broker.start()
+  const { seen, deliver } = collector()
+  await broker.subscribe(spec(), deliver)
+  await broker.publish([out('1')])
+  await until(() => seen.length === 1)
+})
+
 test('an unknown host is told with the setting', async () => {
   const refusal = await refusalOf({ host: 'no-such-host.invalid' })
   expect(refusal.message).toMatch(/no-such-host\.invalid.*'host'/s)

@@ -30,7 +30,7 @@ export class Hints {
   private toldAt = 0
   private pending = false
   private timer: NodeJS.Timeout | undefined
-  private listening: Promise<void> = Promise.resolve()
+  private listening: Promise<void> | undefined
 
   constructor(connector: Connector, schema: string, pollInterval: number, logger: BrokerLogger) {
     this.connector = connector
@@ -43,7 +43,7 @@ export class Hints {
 
   /** Listens from now on, and again whenever the connection broke. Does not wait for it. */
   start(): void {
-    this.listening = this.keepListening()
+    this.listening ??= this.keepListening().finally(() => (this.listening = undefined))
   }
 
   onHint(hint: () => void): void {

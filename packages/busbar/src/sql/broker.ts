@@ -9,6 +9,7 @@ import {
   type SubscriptionSpec,
 } from '../broker/index.ts'
 import { ConfigurationError } from '../message/errors.ts'
+import { pauseAfter } from './backoff.ts'
 import { BroadcastMember } from './broadcast.ts'
 import type { SqlContext } from './context.ts'
 import { SqlDeadLetters } from './dead-letters.ts'
@@ -43,6 +44,9 @@ export interface SqlBrokerOptions {
   readonly logger: BrokerLogger
   readonly now: () => number
 }
+
+/** How often a start is tried again where the connection breaks in the middle of it. */
+const STARTS = 10
 
 type Member = GroupMember | BroadcastMember
 
@@ -171,9 +175,18 @@ export class SqlBroker implements Broker {
 
   private async open(): Promise<void> {
     const { executor, dialect, where } = this.options
-    await executor.open()
     try {
-      await migrate(executor, dialect, where)
+      for (let failures = 1; ; failures++) {
+        try {
+          await executor.open()
+          await migrate(executor, dialect, where)
+          break
+        } catch (error) {
+          // A connection that breaks at the wrong moment only delays: whatever was done is done again.
+          if (executor.passes?.(error) !== true || failures === STARTS || this.stopped !== undefined) throw error
+          await new Promise((resolve) => setTimeout(resolve, pauseAfter(failures)))
+        }
+      }
       await executor.changedElsewhere()
       this.retention.start()
     } catch (error) {

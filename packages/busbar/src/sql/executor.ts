@@ -40,6 +40,8 @@ export interface Executor extends Statements {
   onHint?(hint: () => void): void
   /** From now on no call waits longer than so many milliseconds for a server that is away. */
   hurry?(milliseconds: number): void
+  /** Whether it failed only because the connection broke: the same may work a moment later. Absent: never. */
+  passes?(error: unknown): boolean
   /** Safe to call twice. */
   close(): Promise<void>
 }

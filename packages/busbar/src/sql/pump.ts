@@ -81,9 +81,9 @@ export class Pump {
   private ready(owned: readonly OwnedPartition[], quick: boolean): OwnedPartition[] {
     const ready = owned.filter((partition) => this.isReady(partition))
     if (ready.length === 0) return []
-    const { dialect } = this.host.context
+    const { worthAFetch } = this.host.context.dialect
     const first = this.rotation % ready.length
-    const few = quick ? Math.ceil(this.host.window.room / (dialect.worthAFetch ?? 1)) : ready.length
+    const few = quick && worthAFetch ? Math.ceil(this.host.window.room / worthAFetch) : ready.length
     this.rotation = (first + (few < ready.length ? few : 1)) % ready.length
     return [...ready.slice(first), ...ready.slice(0, first)].slice(0, few)
   }
