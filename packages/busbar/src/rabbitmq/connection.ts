@@ -6,6 +6,8 @@ import { atMost, pauseAfter, sleep } from './backoff.ts'
 import { isHopeless, refusal } from './errors.ts'
 import type { Settings } from './options.ts'
 
+/** Bytes to be sent that a channel takes before it asks to wait: the client's 16 KiB would cut a batch of 100 into pieces. */
+const IN_MEMORY = 1024 * 1024
 /** Milliseconds for one try to connect. */
 const ONE_TRY = 10_000
 /** Milliseconds for the server to agree to the end of a connection. */
@@ -77,7 +79,7 @@ export class Link {
   }
 
   async confirmChannel(): Promise<ConfirmChannel> {
-    return quiet(await (await this.ready()).createConfirmChannel())
+    return quiet(await (await this.ready()).createConfirmChannel({ highWaterMark: IN_MEMORY }))
   }
 
   async close(): Promise<void> {

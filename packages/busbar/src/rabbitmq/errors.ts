@@ -75,11 +75,11 @@ export function refusal(error: unknown, server: string): BusbarError {
     return new BrokerError(`${text}. Check user and password in 'url', or 'client.credentials'`, cause)
   if (code === 'ENOTFOUND') return new BrokerError(`${text}. Check the host in 'url'`, cause)
   if (/certificate|self.signed|altnames|hostname/i.test(message)) {
-    return new BrokerError(`${text}. Check 'client.ca' (and 'client.servername'), or the server's certificate`, cause)
+    return new BrokerError(`${text}. Check 'tls.ca' (and 'tls.servername'), or the server's certificate`, cause)
   }
   if (/wrong version number|packet length too long|handshake|alert|abruptly|ECONNRESET/i.test(message)) {
     return new BrokerError(
-      `${text}. Does 'url' say amqps:// where the port takes amqp://, or the reverse? Check 'client.cert' too`,
+      `${text}. Does 'url' say amqps:// where the port takes amqp://, or the reverse? Check 'tls.cert' too`,
       cause,
     )
   }

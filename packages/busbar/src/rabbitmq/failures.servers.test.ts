@@ -124,7 +124,7 @@ describe('TLS', () => {
 
   test('one that is not is refused at once, naming the setting', async () => {
     const { message } = await refusal({ url: tls() })
-    expect(message).toMatch(/self.signed certificate.*'client\.ca'/i)
+    expect(message).toMatch(/self.signed certificate.*'tls\.ca'/i)
   })
 
   test('TLS where the server speaks none, and none where it does', async () => {

@@ -202,11 +202,11 @@ export class Topology {
   }
 }
 
-/** The value that the server has, out of its refusal of another one. */
+/** The value that the server has, out of its refusal of another one: `none`, or as text. */
 export function currentOf(message: string, setting: string): string | undefined {
   if (!message.includes(`inequivalent arg '${setting}'`)) return undefined
-  const current = /but current is (.*)/s.exec(message)?.[1]
-  return current === undefined ? undefined : (/'([^']*)'/.exec(current)?.[1] ?? /^\w+/.exec(current)?.[0])
+  const found = /but current is (?:the value )?(?:'([^']*)'|(none))/.exec(message)
+  return found?.[1] ?? found?.[2]
 }
 
 export async function declare(channel: Channel, { name, kind, args }: Wanted): Promise<void> {
