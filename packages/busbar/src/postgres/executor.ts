@@ -19,6 +19,9 @@ export interface PostgresExecutorOptions {
 /** The advisory lock of whoever makes or changes tables, the same for all schemas: it is rare. */
 export const LOCK_MIGRATIONS = `SELECT pg_advisory_xact_lock(1651864418)`
 
+/** Milliseconds after which a connection beyond the first that nobody used is closed. */
+const IDLE = 5_000
+
 const READ = 'BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY'
 const WRITE = 'BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE'
 
@@ -30,6 +33,7 @@ export class PostgresExecutor implements Executor {
   private readonly connections: number
   private readonly hints: Hints | undefined
   private readonly links: Link[] = []
+  private sweeping: NodeJS.Timeout | undefined
 
   constructor(options: PostgresExecutorOptions) {
     this.connector = options.connector
@@ -98,6 +102,7 @@ export class PostgresExecutor implements Executor {
   }
 
   async close(): Promise<void> {
+    clearTimeout(this.sweeping)
     this.connector.close()
     await Promise.all([...this.links.map((link) => link.close()), this.hints?.close()])
   }
@@ -106,10 +111,23 @@ export class PostgresExecutor implements Executor {
   protected link(): Link {
     let best: Link | undefined
     for (const link of this.links) if (best === undefined || link.load < best.load) best = link
+    if (this.links.length > 1) this.sweeping ??= setTimeout(() => this.sweep(), IDLE).unref()
     if (best !== undefined && (best.load === 0 || this.links.length >= this.connections)) return best
     const link = new Link(this.connector, this.statements)
     this.links.push(link)
     return link
+  }
+
+  /** Connections that were needed for a moment are given back. */
+  private sweep(): void {
+    this.sweeping = undefined
+    const since = performance.now() - IDLE
+    const idle = this.links.slice(1).filter((link) => link.load === 0 && link.usedAt < since)
+    for (const link of idle) {
+      this.links.splice(this.links.indexOf(link), 1)
+      link.close().catch(() => {})
+    }
+    if (this.links.length > 1) this.sweeping = setTimeout(() => this.sweep(), IDLE).unref()
   }
 
   /** What only reads may be asked again where the connection broke. */

@@ -24,6 +24,8 @@ export class Link {
   private process = 0
   /** Calls that are waiting or under way. */
   load = 0
+  /** By `performance.now()`. */
+  usedAt = 0
 
   constructor(connector: Connector, statements: PreparedStatements) {
     this.connector = connector
@@ -42,6 +44,7 @@ export class Link {
   /** One statement, in a transaction of its own. */
   async query(statement: Prepared, values: Parameter[], rowMode?: 'array'): Promise<QueryResult> {
     this.load++
+    this.usedAt = performance.now()
     try {
       const answer = await this.send((client) => ask(client, statement, values, rowMode))
       return await answer.result
@@ -54,6 +57,7 @@ export class Link {
 
   async transaction<T>(begin: string, work: (sql: Statements) => Promise<T>): Promise<T> {
     this.load++
+    this.usedAt = performance.now()
     if (!this.lock.tryAcquire()) await this.lock.acquire()
     try {
       return await this.transact(this.live ?? (await this.connect()), begin, work)
