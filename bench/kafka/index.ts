@@ -4,7 +4,7 @@ const subjects: Readonly<Record<string, Contender>> = {
   raw: {
     load: () => import('./raw.ts'),
     promises:
-      '@platformatic/kafka: the same CloudEvents by an idempotent producer, acks=all; one consumer of a group, parses each, awaits the ' +
+      '@platformatic/kafka: the same CloudEvents, acks=all, not idempotent (of calls at once its idempotent producer has some refused as out of sequence, and is slower by far); one consumer of a group, parses each, awaits the ' +
       'handler one message after the other, and commits every 100 messages or 5 ms. No redelivery, no dead letters, no order while one is retried',
   },
   busbar: {

@@ -1,4 +1,4 @@
-import { Consumer, type Message as Incoming, type MessagesStream, Producer } from '@platformatic/kafka'
+import { Consumer, type Message as Incoming, type MessagesStream, ProduceAcks, Producer } from '@platformatic/kafka'
 import type { Message } from 'busbar'
 import { OrderPlaced } from '../busbar.ts'
 import { type Payload, payloads } from '../payload.ts'
@@ -16,13 +16,12 @@ const SOON = 5
 type Stream = MessagesStream<Buffer, Buffer, Buffer, Buffer>
 
 /**
- * What a hand-written consumer on the client of Kafka would do: the same CloudEvents, written by an idempotent producer with all
- * in-sync replicas, handled one after the other, and offsets committed after each window at the latest.
+ * What a hand-written consumer on the client of Kafka would do: the same CloudEvents, confirmed by all in-sync replicas, handled one after the other, and offsets committed after each window at the latest.
  */
 export const open: Open = async (payloadBytes) => {
   const prefix = prefixOf(`raw-${payloadBytes}`)
   const admin = manager()
-  const producer = new Producer({ clientId: 'raw', bootstrapBrokers, idempotent: true })
+  const producer = new Producer({ clientId: 'raw', bootstrapBrokers, acks: ProduceAcks.ALL })
   const payload = payloads(payloadBytes)
   const tally = new Tally()
   const handler = async (_message: Payload): Promise<void> => tally.add()
