@@ -69,9 +69,9 @@ export class Line implements Wanting {
     if (pause > 0) return this.wait(pause)
     const early = head.due > 0 ? head.due - Date.now() : 0
     if (early > 0 && early < MOST_SKEW) return this.wait(early)
-    if (window.hasSuspect((one) => open.has(one))) return this.wait(SUSPECT_ALONE / 4)
+    if (window.hasSuspect((one) => open.has(one))) return this.standBehind()
     if (!head.suspect || head.unreadable !== undefined || head.marking === 'stored') return true
-    if (!window.mayRunSuspect) return this.wait(SUSPECT_ALONE / 4)
+    if (!window.mayRunSuspect) return this.standBehind()
     if (head.marking === undefined) {
       head.marking = 'storing'
       void this.host.begin(head).then(() => {
@@ -80,6 +80,12 @@ export class Line implements Wanting {
       })
     }
     return false
+  }
+
+  /** A suspect runs: until it is through, or has run so long that it counts as harmless. */
+  private standBehind(): false {
+    this.host.window.standBehind(this)
+    return this.wait(SUSPECT_ALONE / 4)
   }
 
   private wait(ms: number): false {

@@ -1,8 +1,11 @@
 import { type Deliver, isLater, type Verdict, whenSettled } from '../broker/index.ts'
 import type { HandedOut } from './delivery.ts'
 
-/** Milliseconds that a suspect runs alone; a longer run does not hold up the others. */
-export const SUSPECT_ALONE = 1_000
+/**
+ * Milliseconds that a suspect runs alone; a longer run does not hold up the others. Long enough that a process which is short of
+ * CPU does not begin the next one beside it, and so blames both when it dies.
+ */
+export const SUSPECT_ALONE = 5_000
 
 /** Who has deliveries to hand out. */
 export interface Wanting {
@@ -22,6 +25,8 @@ export class Window {
   private readonly deliver: Deliver
   private readonly wanting = new Set<Wanting>()
   private readonly suspects = new Set<HandedOut>()
+  /** Those who wait for the end of a suspect's run. */
+  private readonly behind = new Set<Wanting>()
   private used = 0
   private pumping = false
 
@@ -62,12 +67,24 @@ export class Window {
     delivery.since = performance.now()
     if (delivery.suspect) this.suspects.add(delivery)
     const done = (verdict: Verdict): void => {
-      this.suspects.delete(delivery)
+      const released = this.suspects.delete(delivery)
       settle(delivery, verdict)
+      if (released) this.letGo()
     }
     const verdict = this.deliver(delivery)
     if (!isLater(verdict)) return done(verdict)
     whenSettled(verdict, { settled: done })
+  }
+
+  /** Asks again when the suspect that runs now is through. */
+  standBehind(who: Wanting): void {
+    this.behind.add(who)
+  }
+
+  private letGo(): void {
+    const waited = [...this.behind]
+    this.behind.clear()
+    for (const who of waited) this.want(who)
   }
 
   /** One delivery of each in turn, while there is room. */

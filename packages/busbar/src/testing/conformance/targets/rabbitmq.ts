@@ -89,7 +89,7 @@ class Wire {
   }
 }
 
-/** The names are found in the registry's order: everything of a namespace begins with it, and is known to its own broker. */
+/** Removes everything that the registry of the namespace names. */
 export async function cleanup(options: TargetOptions): Promise<void> {
   await Wire.end(options)
   await sweep(options)
