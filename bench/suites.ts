@@ -7,5 +7,14 @@ import { rabbitmq } from './rabbitmq/index.ts'
 import { redisStreams } from './redis-streams/index.ts'
 import { sqlite } from './sqlite/index.ts'
 
-export const suites = { memory, sqlite, postgres, 'redis-streams': redisStreams, nats, kafka, bullmq, rabbitmq } as const
+export const suites = {
+  memory,
+  sqlite,
+  postgres,
+  'redis-streams': redisStreams,
+  nats,
+  kafka,
+  bullmq,
+  rabbitmq,
+} as const
 export type SuiteName = keyof typeof suites
