@@ -50,7 +50,8 @@ export class Marks {
 
   /** Reads what the owner before has left. Resolves before anything is handed out; a clean leave counts once. */
   async takeOver(): Promise<void> {
-    this.found = await this.read()
+    // Tried again, it must not read back what it has written itself.
+    if (this.found === NONE) this.found = await this.read()
     this.version = this.found.version
     // A mark of what was settled since is of no use: those that are will be named again when their messages come.
     if (this.found.clean) await this.store(false)
