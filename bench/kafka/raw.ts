@@ -12,6 +12,7 @@ const PARTITIONS = 8
 const WINDOW = 100
 /** Milliseconds after which what is handled is committed, where nothing more comes. */
 const SOON = 5
+const LATEST = -1n
 
 type Stream = MessagesStream<Buffer, Buffer, Buffer, Buffer>
 
@@ -25,12 +26,16 @@ export const open: Open = async (payloadBytes) => {
   const payload = payloads(payloadBytes)
   const tally = new Tally()
   const handler = async (_message: Payload): Promise<void> => tally.add()
+  // One topic for all turns: after a new one the client's producer pauses for a second again and again.
+  const topic = `${prefix}.events`
+  await admin.createTopics({ topics: [topic], partitions: PARTITIONS, replicas: 1 })
   let turn = 0
-  const topic = (): string => `${prefix}.events${turn}`
+  /** Where the group of this turn begins. */
+  let places: { readonly topic: string; readonly partition: number; readonly offset: bigint }[] = []
   const record = (n: number) => {
     const message = OrderPlaced.create(payload(n))
     return {
-      topic: topic(),
+      topic,
       key: Buffer.from(message.key ?? ''),
       value: Buffer.from(JSON.stringify(message.data)),
       headers: headersOf(message),
@@ -71,7 +76,7 @@ export const open: Open = async (payloadBytes) => {
   }
   const back = async (): Promise<void> => {
     consumer = new Consumer({ clientId: 'raw', groupId: `${prefix}.g${turn}`, bootstrapBrokers })
-    stream = await consumer.consume({ topics: [topic()], mode: 'earliest', autocommit: false })
+    stream = await consumer.consume({ topics: [topic], mode: 'manual', offsets: places, autocommit: false })
     reading = read(consumer, stream)
   }
   const away = async (): Promise<void> => {
@@ -79,12 +84,19 @@ export const open: Open = async (payloadBytes) => {
     await reading
     await consumer?.close(true)
     stream = consumer = undefined
-    if (turn > 0) await admin.deleteTopics({ topics: [topic()] })
     turn++
-    await admin.createTopics({ topics: [topic()], partitions: PARTITIONS, replicas: 1 })
-    // The producer learns of the topic before anything is measured.
-    await producer.metadata({ topics: [topic()], forceUpdate: true })
+    const partitions = Array.from({ length: PARTITIONS }, (_, partitionIndex) => ({
+      partitionIndex,
+      timestamp: LATEST,
+    }))
+    const [ends] = await admin.listOffsets({ topics: [{ name: topic, partitions }] })
+    places = (ends?.partitions ?? []).map(({ partitionIndex, offset }) => ({
+      topic,
+      partition: partitionIndex,
+      offset,
+    }))
   }
+  await leadersOf(admin, topic)
   await away()
   await back()
   const close = async (): Promise<void> => {
@@ -116,4 +128,13 @@ function headersOf({ id, type, source, time, kind, version, subject, key, metada
   if (key !== undefined) set('ce_partitionkey', key)
   set('ce_correlationid', metadata.correlationId)
   return headers
+}
+
+/** A new topic is not led at once. */
+async function leadersOf(admin: ReturnType<typeof manager>, topic: string): Promise<void> {
+  for (;;) {
+    const { topics } = await admin.metadata({ topics: [topic], forceUpdate: true })
+    const partitions = topics.get(topic)?.partitions ?? []
+    if (partitions.length === PARTITIONS && partitions.every(({ leader }) => leader >= 0)) return
+  }
 }
