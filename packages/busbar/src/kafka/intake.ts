@@ -9,6 +9,8 @@ import type { LogRecord } from './records.ts'
 
 /** Records read ahead of a partition at least, so that a small window does not wait for each fetch. */
 const AHEAD = 32
+/** Milliseconds for which the topic of what is set aside is looked for before it is made anew. */
+const PATIENCE = 5_000
 /** Redrives remembered after they are settled, so that one that was asked for twice is handed out once. */
 const REMEMBERED = 10_000
 
@@ -56,8 +58,12 @@ export class Intake {
   async start(): Promise<void> {
     const { host, owner } = this
     if (this.retries !== undefined) return
+    const { cluster, topology } = host.context
+    // Another program may have deleted the group meanwhile, and its topic with it.
+    await topology.ensureRetries(host.group, owner.topic)
     const { topic, partition } = this.asidePlace
-    const end = (await listOffsets(host.context.cluster, topic, [partition], LATEST)).get(partition) ?? 0
+    const until = performance.now() + PATIENCE
+    const end = (await listOffsets(cluster, topic, [partition], LATEST, until)).get(partition) ?? 0
     await new Promise<void>((resolve) => {
       const retries: Source = {
         topic,

@@ -11,37 +11,42 @@ export interface Committed {
 export const LATEST = -1n
 export const EARLIEST = -2n
 
-/** First or next offset of partitions of a topic, by partition. */
+/** First or next offset of partitions of a topic, by partition. `until`: how long a topic that is not there is looked for. */
 export async function listOffsets(
   cluster: Cluster,
   topic: string,
   partitions: readonly number[],
   which: bigint,
+  until = Infinity,
 ): Promise<Map<number, number>> {
-  return cluster.retrying(`reading offsets of ${topic}`, async () => {
-    if (partitions.some((partition) => cluster.leaderOf(topic, partition) === undefined))
-      await cluster.describe([topic])
-    const byLeader = new Map<number | undefined, number[]>()
-    for (const partition of partitions) {
-      const leader = cluster.leaderOf(topic, partition)
-      byLeader.set(leader, [...(byLeader.get(leader) ?? []), partition])
-    }
-    const found = new Map<number, number>()
-    await Promise.all(
-      [...byLeader].map(async ([leader, indexes]) => {
-        const asked = indexes.map((partitionIndex) => ({ partitionIndex, currentLeaderEpoch: -1, timestamp: which }))
-        try {
-          const request = [-1, 0, [{ name: topic, partitions: asked }]] as [number, number, never[]]
-          const { topics } = await cluster.ask(leader, cluster.apis.listOffsets, request)
-          for (const one of topics[0]?.partitions ?? []) found.set(one.partitionIndex, Number(one.offset))
-        } catch (error) {
-          cluster.forget(topic)
-          throw error
-        }
-      }),
-    )
-    return found
-  })
+  return cluster.retrying(
+    `reading offsets of ${topic}`,
+    async () => {
+      if (partitions.some((partition) => cluster.leaderOf(topic, partition) === undefined))
+        await cluster.describe([topic])
+      const byLeader = new Map<number | undefined, number[]>()
+      for (const partition of partitions) {
+        const leader = cluster.leaderOf(topic, partition)
+        byLeader.set(leader, [...(byLeader.get(leader) ?? []), partition])
+      }
+      const found = new Map<number, number>()
+      await Promise.all(
+        [...byLeader].map(async ([leader, indexes]) => {
+          const asked = indexes.map((partitionIndex) => ({ partitionIndex, currentLeaderEpoch: -1, timestamp: which }))
+          try {
+            const request = [-1, 0, [{ name: topic, partitions: asked }]] as [number, number, never[]]
+            const { topics } = await cluster.ask(leader, cluster.apis.listOffsets, request)
+            for (const one of topics[0]?.partitions ?? []) found.set(one.partitionIndex, Number(one.offset))
+          } catch (error) {
+            cluster.forget(topic)
+            throw error
+          }
+        }),
+      )
+      return found
+    },
+    until,
+  )
 }
 
 /** What a group has committed, by topic and partition; null: of all topics. What it never committed is missing. */

@@ -99,7 +99,10 @@ export class Topology {
           throw error
       }
     })
-    for (const name of names) this.cluster.forget(name)
+    // Servers hear of it one after another: as long as one still tells of a topic, nobody could make it anew.
+    await this.cluster.retrying('deleting topics', async () => {
+      if ((await this.cluster.describe(names)).length > 0) throw new NotYet()
+    })
   }
 
   /** Messages of one key share a partition; those without one take turns. */
