@@ -152,6 +152,131 @@ test('a late ack is harmless: the message is another member’s by then, and set
   await vi.waitFor(async () => expect((await second.metrics()).groups).toMatchObject([{ lag: 0 }]), patience)
 })
 
+interface Insides {
+  readonly running: {
+    readonly context: {
+      readonly js: { publish: (subject: string, payload?: string, ...more: unknown[]) => Promise<unknown> }
+      readonly jsm: { readonly streams: { getMessage: (stream: string, query: object) => Promise<unknown> } }
+    }
+  }
+  readonly members: ReadonlySet<{
+    readonly partitions: ReadonlyMap<string, { readonly lost: boolean }>
+    readonly roster: { readonly members: ReadonlyMap<string, unknown> }
+  }>
+}
+
+/** For what a test cannot bring about from outside at the moment that counts. */
+function insides(broker: NatsBroker): Insides {
+  return broker as unknown as Insides
+}
+
+/** `decide` stands between the broker and what it writes of members and leases. */
+function intercept(
+  broker: NatsBroker,
+  decide: (subject: string, publish: () => Promise<unknown>, payload?: string) => Promise<unknown>,
+): void {
+  const { js } = insides(broker).running.context
+  const publish = js.publish.bind(js)
+  js.publish = (subject, payload, ...more) => decide(subject, () => publish(subject, payload, ...more), payload)
+}
+
+/** Nothing else runs meanwhile, as under a long computation. */
+function freeze(milliseconds: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds)
+}
+
+const keys = Array.from({ length: 64 }, (_, n) => `key-${n}`)
+
+/** Of each key one message is handled by somebody. */
+async function expectAllHandled(broker: NatsBroker, seen: readonly string[], round: string): Promise<void> {
+  const ids = keys.map((key) => `${round} ${key}`)
+  await broker.publish(keys.map((key, n) => order(ids[n] as string, { key })))
+  await vi.waitFor(() => expect(new Set(seen)).toEqual(new Set([...seen, ...ids])), { timeout: 20_000, interval: 20 })
+}
+
+test('a partition whose giving up could not be written is not kept by a member that does not work on it', async () => {
+  const seen: string[] = []
+  const handler = ({ message: { id } }: Delivery): Verdict => {
+    seen.push(id)
+    return { ack: true }
+  }
+  const first = await started('kept', { lease: 1_000 })
+  await first.subscribe(spec(), handler)
+  await expectAllHandled(first, seen, 'alone')
+  let refused = 0
+  intercept(first, (subject, publish, payload) => {
+    if (!subject.includes('.watch.lease.') || payload !== '' || refused === 4) return publish()
+    refused++
+    return Promise.reject(new Error('no answer'))
+  })
+  const second = await started('kept', { lease: 1_000 })
+  await second.subscribe(spec(), handler)
+  await vi.waitFor(() => expect(refused).toBe(4), patience)
+  await expectAllHandled(first, seen, 'together')
+})
+
+test('a member that lost its lease for a while shares with one that came meanwhile what it had', async () => {
+  const seen: string[] = []
+  const handler = ({ message: { id } }: Delivery): Verdict => {
+    seen.push(id)
+    return { ack: true }
+  }
+  const first = await started('back', { lease: 500 })
+  await first.subscribe(spec(), handler)
+  await expectAllHandled(first, seen, 'alone')
+  const [member] = insides(first).members
+  expect(member?.partitions.size).toBe(8)
+  const { promise: back, resolve: comeBack } = Promise.withResolvers<void>()
+  intercept(first, async (subject, publish) => {
+    if (subject.includes('.watch.member.')) await back
+    return publish()
+  })
+  await vi.waitFor(() => expect(member?.partitions.size).toBe(0), patience)
+  const second = await started('back', { lease: 20_000 })
+  intercept(second, async (subject, publish) => {
+    const stored = await publish()
+    if (subject.includes('.watch.member.')) {
+      await vi.waitFor(() => expect(member?.roster.members.size).toBe(2), patience)
+      comeBack()
+      await vi.waitFor(() => expect(member?.partitions.size).toBe(4), patience)
+    }
+    return stored
+  })
+  await second.subscribe(spec(), handler)
+  await expectAllHandled(first, seen, 'together')
+})
+
+test('what is read of a partition while it is lost takes no room of what comes later', async () => {
+  const crashing = await started('room', { lease: 500 })
+  await crashing.publish([order('one')])
+  const out = vi.fn<() => Promise<Verdict>>(() => new Promise(() => {}))
+  await crashing.subscribe(spec(), out)
+  await vi.waitFor(() => expect(out).toHaveBeenCalled(), patience)
+  // As if it had been killed: it says nothing, and what it had out is read one by one by the next owner.
+  intercept(crashing, () => Promise.reject(new Error('killed')))
+  const broker = await started('room', { lease: 500 })
+  const { streams } = insides(broker).running.context.jsm
+  const getMessage = streams.getMessage.bind(streams)
+  let lost = 0
+  streams.getMessage = async (stream, query) => {
+    const stored = await getMessage(stream, query)
+    if (stream !== 'room_t_orders' || lost > 0) return stored
+    const [member] = insides(broker).members
+    const owned = [...(member?.partitions.values() ?? [])]
+    freeze(1_000)
+    await vi.waitFor(() => expect(owned.every((partition) => partition.lost)).toBe(true), patience)
+    lost++
+    return stored
+  }
+  const seen: string[] = []
+  await broker.subscribe(spec({ prefetch: 1 }), ({ message: { id } }) => {
+    seen.push(id)
+    return { ack: true }
+  })
+  await vi.waitFor(() => expect(lost).toBe(1), patience)
+  await vi.waitFor(() => expect(seen).toContain('one'), { timeout: 20_000, interval: 20 })
+})
+
 test('garbage and messages as large as the server takes are set aside whole, and the consumer goes on', async () => {
   const broker = await started('large')
   const seen: string[] = []

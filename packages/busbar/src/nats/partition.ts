@@ -231,8 +231,11 @@ export class OwnedPartition implements PartitionView, LineOwner {
     try {
       if (window.handing && !this.draining && (await this.intake.take(fresh))) this.dirty = true
     } finally {
-      for (const delivery of fresh) line.open.add(delivery)
+      // Lost meanwhile, and with it all that was open: nobody else would give back the places of what was taken since.
+      if (this.lost) window.leave(fresh.length)
+      else for (const delivery of fresh) line.open.add(delivery)
     }
+    if (this.lost) return
     if (fresh.length > 0 || this.dirty) {
       const { waiters } = this
       this.dirty = false

@@ -155,14 +155,28 @@ export class GroupMember implements BrokerSubscription, PartitionHost {
       const mine = owned.filter((one) => !one.lost)
       const share = this.roster.share(topic.name, topic.partitions)
       this.drain(mine, share)
-      const free = Array.from({ length: topic.partitions }, (_, partition) => partition).filter(
-        (partition) => !this.partitions.has(keyOf(topic, partition)) && this.roster.isFree(topic.name, partition),
-      )
-      await Promise.all(
-        free.slice(0, Math.max(0, share - mine.length)).map((partition) => this.claim(topic, partition)),
-      )
+      const free = this.unowned(topic).filter((partition) => this.roster.isFree(topic.name, partition))
+      const room = Math.max(0, share - mine.length)
+      const claims = free.slice(0, room).map((partition) => this.claim(topic, partition))
+      for (const result of await Promise.allSettled(claims)) if (result.status === 'rejected') throw result.reason
+      await this.giveBack(topic)
     }
     await this.releaseDrained()
+  }
+
+  /** Of the topic, those that this member does not work on. */
+  private unowned(topic: Topic): number[] {
+    const all = Array.from({ length: topic.partitions }, (_, partition) => partition)
+    return all.filter((partition) => !this.partitions.has(keyOf(topic, partition)))
+  }
+
+  /**
+   * A lease outlives what it stood for: this member was frozen, or could not write that it gave the partition up. As long as
+   * it lives nobody else may take such a partition, so what is not taken up again within the share is given back.
+   */
+  private async giveBack(topic: Topic): Promise<void> {
+    const kept = this.unowned(topic).filter((partition) => this.roster.ownerOf(topic.name, partition) === this.id)
+    await Promise.all(kept.map((partition) => this.roster.release(topic.name, partition)))
   }
 
   private async claim(topic: Topic, partition: number): Promise<void> {
