@@ -31,7 +31,7 @@ const recorded = (name: ServerName): readonly ServerProcess[] => readRecord(join
 function listening(processes: readonly Identity[]): readonly string[] {
   const sockets = new Set(
     processes.flatMap(({ pid }) =>
-      readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+      descriptorsOf(pid).flatMap((fd) => {
         try {
           return /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1] ?? []
         } catch {
@@ -46,6 +46,15 @@ function listening(processes: readonly Identity[]): readonly string[] {
   return fields.flatMap(([, address = '', , state, , , , , , inode = '']) =>
     state === '0A' && sockets.has(inode) ? [address] : [],
   )
+}
+
+function descriptorsOf(pid: number): readonly string[] {
+  try {
+    return readdirSync(`/proc/${pid}/fd`)
+  } catch {
+    // PostgreSQL's workers come and go.
+    return []
+  }
 }
 
 /** 127.0.0.1, ::1 and ::ffff:127.0.0.1. */

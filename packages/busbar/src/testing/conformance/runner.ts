@@ -50,7 +50,7 @@ export function brokerConformance(target: ConformanceTarget, options: Conformanc
         if (reason !== undefined) return done('skipped', { reason })
         const context = new CheckContext(target, module, capabilities, complete, namespace())
         try {
-          await within(check.run(context), 'the end of the check', Math.max(complete.patience * 4, 120_000))
+          await within(check.run(context), 'the end of the check', Math.max(complete.patience * 8, 240_000))
         } finally {
           await context.end()
         }
