@@ -1,4 +1,4 @@
-import type { Consumer, ConsumerMessages, JsMsg, OrderedConsumerOptions } from '@nats-io/jetstream'
+import type { Consumer, ConsumerMessages, DeliveryInfo, JsMsg, OrderedConsumerOptions } from '@nats-io/jetstream'
 import { pauseAfter, sleep } from './backoff.ts'
 import type { NatsContext } from './context.ts'
 
@@ -15,6 +15,9 @@ export interface FollowOptions {
 /** Milliseconds between signs of life of an idle consumer; it is looked after when two are missing. */
 const HEARTBEAT = 5_000
 
+/** Milliseconds between two looks whether what was there has been read, where it does not come. */
+const LOOK = 500
+
 /** A promise holds back what comes next. */
 type OnMessage = (message: JsMsg) => void | Promise<void>
 
@@ -29,6 +32,8 @@ export class Follower {
   private consumer: Consumer | undefined
   private messages: ConsumerMessages | undefined
   private last = 0
+  /** Where the last message read was, in its consumer. */
+  private read: DeliveryInfo | undefined
   private left = 0
   private caughtUp: (() => void) | undefined
   private closed = false
@@ -53,6 +58,7 @@ export class Follower {
     })
     context.onReconnect.add(follower.restart)
     void follower.run()
+    if (follower.left > 0) void follower.look()
     return { follower, ready }
   }
 
@@ -61,7 +67,7 @@ export class Follower {
     if (this.closed) return
     this.closed = true
     this.context.onReconnect.delete(this.restart)
-    this.caughtUp?.()
+    this.arrived()
     await this.end()
   }
 
@@ -103,7 +109,8 @@ export class Follower {
           if (this.closed) return
           this.last = message.seq
           const wait = this.onMessage(message)
-          if (this.left > 0 && --this.left === 0) this.caughtUp?.()
+          this.read = message.info
+          if (--this.left === 0 || this.read.pending === 0) this.arrived()
           if (wait !== undefined) await wait
           failures = 0
         }
@@ -115,6 +122,25 @@ export class Follower {
       if (this.closed) return
       await this.end()
       await sleep(pauseAfter(++failures))
+    }
+  }
+
+  private arrived(): void {
+    this.caughtUp?.()
+    this.caughtUp = undefined
+  }
+
+  /** What was there at first may be deleted before it is read: then no message says that it was the last. */
+  private async look(): Promise<void> {
+    while (this.caughtUp !== undefined) {
+      await sleep(LOOK)
+      const { consumer } = this
+      const name = (await consumer?.info(true).catch(() => undefined))?.name
+      if (name === undefined) continue
+      const info = await this.context.jsm.consumers.info(this.options.stream, name).catch(() => undefined)
+      if (info === undefined || info.num_pending > 0) continue
+      const read = this.read?.consumer === name ? this.read.deliverySequence : 0
+      if (info.delivered.consumer_seq === read) this.arrived()
     }
   }
 
