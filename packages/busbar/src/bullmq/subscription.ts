@@ -69,7 +69,10 @@ export class GroupMember implements BrokerSubscription, IntakeHost, SettlingHost
     this.onStopped = onStopped
     this.intakes = [...reading.queues, ...reading.more].map((queue) => new Intake(context, this, queue))
     this.settling = new Settling(context, this, reading.letters)
-    this.suspects = new Suspects((intake, delivery) => this.hand(intake, delivery))
+    this.suspects = new Suspects(
+      (intake, delivery) => this.hand(intake, delivery),
+      (intake, delivery) => this.settling.lose(intake, delivery),
+    )
     this.markers = new Markers(context, this.intakes, () => this.handing && this.room > 0)
   }
 

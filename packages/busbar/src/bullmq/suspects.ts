@@ -16,12 +16,15 @@ interface Suspect {
  */
 export class Suspects {
   private readonly hand: (intake: Intake, delivery: HandedOut) => void
-  private readonly waiting: Suspect[] = []
+  private readonly lose: (intake: Intake, delivery: HandedOut) => void
+  private waiting: Suspect[] = []
   private out: HandedOut | undefined
   private timer: NodeJS.Timeout | undefined
 
-  constructor(hand: (intake: Intake, delivery: HandedOut) => void) {
+  /** `hand` gets what may run now, `lose` what turns out not to be ours any more. */
+  constructor(hand: Suspects['hand'], lose: Suspects['lose']) {
     this.hand = hand
+    this.lose = lose
   }
 
   add(intake: Intake, delivery: HandedOut): void {
@@ -29,8 +32,12 @@ export class Suspects {
     this.next()
   }
 
+  /** Also of one that waits, whose lock was lost: taken for the one that runs, it would never end, and hold up all others. */
   ended(delivery: HandedOut): void {
-    if (this.out !== delivery) return
+    if (this.out !== delivery) {
+      this.waiting = this.waiting.filter((one) => one.delivery !== delivery)
+      return
+    }
     this.out = undefined
     this.next()
   }
@@ -52,15 +59,16 @@ export class Suspects {
     this.out = delivery
     delivery.since = performance.now()
     intake.markSuspect(delivery).then(
-      () => this.hand(intake, delivery),
+      (ours) => (ours ? this.hand(intake, delivery) : this.lose(intake, delivery)),
       // Not marked, so not run: it comes again when the server can be reached.
       () => this.putBack({ intake, delivery }),
     )
   }
 
   private putBack(suspect: Suspect): void {
+    // Lost meanwhile: another one has its turn.
+    if (this.out !== suspect.delivery) return
     this.out = undefined
-    if (suspect.delivery.state !== 'held') return
     this.waiting.unshift(suspect)
     this.later(100)
   }
