@@ -4,7 +4,7 @@ import { BrokerError } from '../broker/index.ts'
 import type { Executor, Row, SqlValue, Statements, Values } from '../sql/executor.ts'
 import { explained, isBusy } from './errors.ts'
 import { Breath } from './breath.ts'
-import { BULK_ROWS, bulkInsert } from './bulk.ts'
+import { BULK_ROWS, bulkInsert, WHOLE_ROWS } from './bulk.ts'
 import { Lock } from '../sql/lock.ts'
 
 export interface SqliteExecutorOptions {
@@ -31,7 +31,7 @@ export class SqliteExecutor implements Executor {
   private readonly breath = new Breath()
   private readonly prepared = new Map<string, StatementSync>()
   /** Texts of the INSERTs for many rows, by those for one; empty where there is none. */
-  private readonly bulks = new Map<string, string>()
+  private readonly bulks = new Map<string, string[]>()
   private readonly preparedForValues = new Map<string, StatementSync>()
   private db: DatabaseSync | undefined
   private version = -1
@@ -91,7 +91,9 @@ export class SqliteExecutor implements Executor {
   }
 
   runMany(sql: string, rows: readonly (readonly SqlValue[])[]): Promise<void> {
-    return this.write((statements) => statements.runMany(sql, rows))
+    const whole = rows.length === 0 || rows.length > WHOLE_ROWS ? undefined : this.bulkOf(sql, rows.length)
+    if (whole === undefined) return this.write((statements) => statements.runMany(sql, rows))
+    return this.locked(() => runBulk(whole(), rows))
   }
 
   read<T>(work: (sql: Statements) => Promise<T>): Promise<T> {
@@ -193,21 +195,21 @@ export class SqliteExecutor implements Executor {
   }
 
   private runManyNow(sql: string, rows: readonly (readonly SqlValue[])[]): void {
-    const bulk = rows.length < BULK_ROWS ? undefined : this.bulkOf(sql)
+    const bulk = rows.length < BULK_ROWS ? undefined : this.bulkOf(sql, BULK_ROWS)
     const inBulks = bulk === undefined ? 0 : rows.length - (rows.length % BULK_ROWS)
     for (let next = 0; next < inBulks; next += BULK_ROWS) {
-      const values: SqlValue[] = []
-      for (const row of rows.slice(next, next + BULK_ROWS)) for (const value of row) values.push(value)
-      bulk?.run(...(values as SQLInputValue[]))
+      if (bulk !== undefined) runBulk(bulk(), rows.slice(next, next + BULK_ROWS))
     }
     const statement = this.prepare(sql)
     for (const row of rows.slice(inBulks)) statement.run(...(row as SQLInputValue[]))
   }
 
-  private bulkOf(sql: string): StatementSync | undefined {
-    let bulk = this.bulks.get(sql)
-    if (bulk === undefined) this.bulks.set(sql, (bulk = bulkInsert(sql) ?? ''))
-    return bulk === '' ? undefined : this.prepare(bulk)
+  /** Prepares the INSERT of so many rows; undefined where there is none. */
+  private bulkOf(sql: string, rows: number): (() => StatementSync) | undefined {
+    let sizes = this.bulks.get(sql)
+    if (sizes === undefined) this.bulks.set(sql, (sizes = []))
+    const bulk = (sizes[rows] ??= bulkInsert(sql, rows) ?? '')
+    return bulk === '' ? undefined : () => this.prepare(bulk)
   }
 
   private prepare(sql: string): StatementSync {
@@ -230,4 +232,10 @@ export class SqliteExecutor implements Executor {
     if (this.db !== undefined) return this.db
     throw new BrokerError(`SQLite file ${this.name} is not open: the broker was not started or was stopped`)
   }
+}
+
+function runBulk(statement: StatementSync, rows: readonly (readonly SqlValue[])[]): void {
+  const values: SqlValue[] = []
+  for (const row of rows) for (const value of row) values.push(value)
+  statement.run(...(values as SQLInputValue[]))
 }
