@@ -66,8 +66,8 @@ export class Suspects {
   }
 
   private putBack(suspect: Suspect): void {
-    // Lost meanwhile: another one has its turn.
-    if (this.out !== suspect.delivery) return
+    // Lost meanwhile, so that another one has its turn, or being given back.
+    if (this.out !== suspect.delivery || suspect.delivery.state !== 'held') return
     this.out = undefined
     this.waiting.unshift(suspect)
     this.later(100)
