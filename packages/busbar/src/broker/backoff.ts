@@ -5,3 +5,7 @@ const LONGEST = 5_000
 export function pauseAfter(failures: number, longest: number = LONGEST): number {
   return Math.min(longest, 25 * 2 ** Math.min(failures, 10)) * (0.5 + Math.random() / 2)
 }
+
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}

@@ -1,9 +1,13 @@
+import { pauseAfter as pause } from '../broker/backoff.ts'
+
+export { sleep } from '../broker/backoff.ts'
+
 /** Milliseconds; longest pause between two tries while the server cannot be reached or refuses. */
 const LONGEST = 2_000
 
-/** Milliseconds to wait after `failures` failures in a row (1, 2 …): doubling, with jitter, so that processes do not march in step. */
+/** Milliseconds to wait after `failures` failures in a row (1, 2 …). */
 export function pauseAfter(failures: number): number {
-  return Math.min(LONGEST, 25 * 2 ** Math.min(failures, 10)) * (0.5 + Math.random() / 2)
+  return pause(failures, LONGEST)
 }
 
 /** Resolves with `promise`, whatever becomes of it, or after `ms` milliseconds: for what is good to have done and must not hold up a stop. */
@@ -12,8 +16,4 @@ export async function atMost(ms: number, promise: Promise<unknown>): Promise<voi
   const timer = setTimeout(resolve, ms)
   await Promise.race([promise.catch(() => {}), late])
   clearTimeout(timer)
-}
-
-export function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
 }
