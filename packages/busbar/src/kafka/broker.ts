@@ -9,6 +9,7 @@ import {
   type SubscriptionSpec,
   UnsupportedError,
 } from '../broker/index.ts'
+import { Lifecycle } from '../broker/lifecycle.ts'
 import { standardErrorLogger } from '../broker/logger.ts'
 import { ConfigurationError } from '../message/errors.ts'
 import { Asides } from './asides.ts'
@@ -48,14 +49,13 @@ export class KafkaBroker implements Broker {
   private readonly settings: Settings
   private readonly options: KafkaBrokerOptions
   private readonly members = new Set<Member>()
-  private running: Running | undefined
-  private started: Promise<void> | undefined
-  private stopped: Promise<void> | undefined
+  private readonly life: Lifecycle<Running>
 
   /** @throws ConfigurationError naming the option that is wrong. */
   constructor(options: KafkaBrokerOptions = {}) {
     this.options = options
     this.settings = complete(options)
+    this.life = new Lifecycle(`the Kafka broker of ${this.settings.prefix}`)
     this.capabilities = {
       inProcess: false,
       durable: true,
@@ -73,24 +73,19 @@ export class KafkaBroker implements Broker {
       deadLetters: true,
       maxMessageBytes: this.settings.maxMessageBytes,
     }
-    this.deadLetters = new KafkaDeadLetters(() => this.assertRunning().context)
+    this.deadLetters = new KafkaDeadLetters(() => this.life.running.context)
   }
 
   start(): Promise<void> {
-    if (this.stopped !== undefined) return Promise.reject(this.notRunning())
-    this.started ??= this.open().catch((error: unknown) => {
-      this.started = undefined
-      throw error
-    })
-    return this.started
+    return this.life.start((ending) => this.open(ending))
   }
 
   async publish(batch: readonly Outgoing[]): Promise<void> {
-    await this.assertRunning().publisher.publish(batch)
+    await this.life.running.publisher.publish(batch)
   }
 
   async subscribe(spec: SubscriptionSpec, deliver: Deliver): Promise<BrokerSubscription> {
-    const { context, delayed } = this.assertRunning()
+    const { context, delayed } = this.life.running
     if (spec.topics.length === 0) throw new ConfigurationError(`subscription of group ${spec.group} has no topics`)
     if (!(spec.prefetch >= 1)) {
       throw new ConfigurationError(`prefetch of group ${spec.group} is ${spec.prefetch}; give 1 or more`)
@@ -122,7 +117,7 @@ export class KafkaBroker implements Broker {
   }
 
   async deleteGroup(group: string): Promise<void> {
-    const { cluster, names, topology } = this.assertRunning().context
+    const { cluster, names, topology } = this.life.running.context
     if (!(await deleteGroup(cluster, names.group(group)))) {
       throw new BrokerError(`group ${group} has members; stop them before deleting it`)
     }
@@ -132,7 +127,7 @@ export class KafkaBroker implements Broker {
   }
 
   async metrics(): Promise<BrokerMetrics> {
-    const { context } = this.assertRunning()
+    const { context } = this.life.running
     await Promise.all([...this.members].map((member) => member.flush()))
     return measure(context, await this.deadLetters.counts(), (group, topic) => {
       let count = 0
@@ -142,26 +137,25 @@ export class KafkaBroker implements Broker {
   }
 
   async ping(): Promise<void> {
-    const { names, topology, producer } = this.assertRunning().context
+    const { names, topology, producer } = this.life.running.context
     await topology.ensurePing()
     await producer.write(names.ping, 0, { value: Buffer.from('ping'), size: 64 })
   }
 
   /** What the server has otherwise than this broker would make it: a topic that existed is taken as it is. */
   async verify(): Promise<readonly Difference[]> {
-    return this.assertRunning().context.topology.verify()
+    return this.life.running.context.topology.verify()
   }
 
   stop(options: { readonly deadline?: number } = {}): Promise<void> {
     for (const member of this.members) void member.stop(options)
-    this.stopped ??= this.close(options)
-    return this.stopped
+    return this.life.stop((running) => this.close(running, options))
   }
 
-  private async open(): Promise<void> {
+  private async open(ending: AbortSignal): Promise<Running> {
     const { settings, options } = this
     const { logger = standardErrorLogger } = options
-    const connected = await connect(settings)
+    const connected = await connect(settings, ending)
     const cluster = new Cluster(connected, settings, logger)
     const names = new Names(settings.prefix)
     const topology = new Topology(cluster, names)
@@ -170,7 +164,7 @@ export class KafkaBroker implements Broker {
     const { deadLetters } = this
     const context: KafkaContext = { cluster, names, topology, producer, asides, deadLetters, logger }
     const delayed = new Delayed(() => context)
-    this.running = { context, delayed, publisher: new Publisher(context, delayed, settings.maxMessageBytes) }
+    return { context, delayed, publisher: new Publisher(context, delayed, settings.maxMessageBytes) }
   }
 
   /** Other members of the group in this process hear of it at once, and not with their next heartbeat. */
@@ -178,23 +172,12 @@ export class KafkaBroker implements Broker {
     for (const other of this.members) if (other !== member && other.group === member.group) other.look()
   }
 
-  private async close(options: { readonly deadline?: number }): Promise<void> {
-    await this.started?.catch(() => {})
+  private async close(running: Running | undefined, options: { readonly deadline?: number }): Promise<void> {
     await Promise.all([...this.members].map((member) => member.stop(options)))
-    if (this.running === undefined) return
-    const { context, publisher, delayed } = this.running
+    if (running === undefined) return
+    const { context, publisher, delayed } = running
     await publisher.idle()
     await delayed.stop()
     await context.cluster.close()
-  }
-
-  private assertRunning(): Running {
-    if (this.running === undefined || this.stopped !== undefined) throw this.notRunning()
-    return this.running
-  }
-
-  private notRunning(): BrokerError {
-    const why = this.stopped === undefined ? 'was not started: call start() first' : 'was stopped; make another one'
-    return new BrokerError(`the Kafka broker of ${this.settings.prefix} ${why}`)
   }
 }

@@ -17,13 +17,14 @@ export interface Connected {
  * Loads the client and connects, trying again with backoff while no server can be reached. Connections are made again by
  * themselves later on.
  *
+ * @param ending Cuts the waiting short.
  * @throws BrokerError or ConfigurationError naming the setting that is wrong: at once where trying again cannot help.
  */
-export async function connect(settings: Settings): Promise<Connected> {
+export async function connect(settings: Settings, ending?: AbortSignal): Promise<Connected> {
   const client = await load()
   const pool = poolOf(client, settings)
   try {
-    return { client, apis: await dial(client, pool, settings) }
+    return { client, apis: await dial(client, pool, settings, ending) }
   } finally {
     await pool.close()
   }
@@ -52,7 +53,12 @@ async function load(): Promise<Kafka> {
   }
 }
 
-async function dial(client: Kafka, pool: ConnectionPool, settings: Settings): Promise<Apis> {
+async function dial(
+  client: Kafka,
+  pool: ConnectionPool,
+  settings: Settings,
+  ending: AbortSignal | undefined,
+): Promise<Apis> {
   const { brokers, connectTimeout } = settings
   const servers = shown(settings)
   const deadline = performance.now() + connectTimeout
@@ -89,7 +95,7 @@ async function dial(client: Kafka, pool: ConnectionPool, settings: Settings): Pr
           { cause: error },
         )
       }
-      await sleep(pause)
+      await sleep(pause, ending)
     }
   }
 }

@@ -8,6 +8,7 @@ import {
   type Outgoing,
   type SubscriptionSpec,
 } from '../broker/index.ts'
+import { Lifecycle } from '../broker/lifecycle.ts'
 import { ConfigurationError } from '../message/errors.ts'
 import { Asides } from './asides.ts'
 import { BroadcastMember } from './broadcast.ts'
@@ -46,14 +47,13 @@ export class NatsBroker implements Broker {
   private readonly settings: Settings
   private readonly options: NatsBrokerOptions
   private readonly members = new Set<Member>()
-  private running: Running | undefined
-  private started: Promise<void> | undefined
-  private stopped: Promise<void> | undefined
+  private readonly life: Lifecycle<Running>
 
   /** @throws ConfigurationError naming the option that is wrong. */
   constructor(options: NatsBrokerOptions = {}) {
     this.options = options
     this.settings = complete(options)
+    this.life = new Lifecycle(`the NATS broker of ${this.settings.prefix}`)
     this.capabilities = {
       inProcess: false,
       durable: true,
@@ -71,24 +71,19 @@ export class NatsBroker implements Broker {
       deadLetters: true,
       maxMessageBytes: this.settings.maxMessageBytes,
     }
-    this.deadLetters = new NatsDeadLetters(() => this.assertRunning())
+    this.deadLetters = new NatsDeadLetters(() => this.life.running)
   }
 
   start(): Promise<void> {
-    if (this.stopped !== undefined) return Promise.reject(this.notRunning())
-    this.started ??= this.open().catch((error: unknown) => {
-      this.started = undefined
-      throw error
-    })
-    return this.started
+    return this.life.start((ending) => this.open(ending))
   }
 
   async publish(batch: readonly Outgoing[]): Promise<void> {
-    await this.assertRunning().publisher.publish(batch)
+    await this.life.running.publisher.publish(batch)
   }
 
   async subscribe(spec: SubscriptionSpec, deliver: Deliver): Promise<BrokerSubscription> {
-    const { context, asides } = this.assertRunning()
+    const { context, asides } = this.life.running
     if (spec.topics.length === 0) throw new ConfigurationError(`subscription of group ${spec.group} has no topics`)
     if (!(spec.prefetch >= 1)) {
       throw new ConfigurationError(`prefetch of group ${spec.group} is ${spec.prefetch}; give 1 or more`)
@@ -110,7 +105,7 @@ export class NatsBroker implements Broker {
   }
 
   async deleteGroup(group: string): Promise<void> {
-    const { context } = this.assertRunning()
+    const { context } = this.life.running
     const { jsm, names } = context
     const now = await this.serverTime()
     let members = 0
@@ -127,7 +122,7 @@ export class NatsBroker implements Broker {
   }
 
   async metrics(): Promise<BrokerMetrics> {
-    const { context } = this.assertRunning()
+    const { context } = this.life.running
     await Promise.all([...this.members].map((member) => member.flush()))
     return measure(context, (group, topic) => {
       let count = 0
@@ -137,25 +132,23 @@ export class NatsBroker implements Broker {
   }
 
   async ping(): Promise<void> {
-    this.assertRunning()
     await this.serverTime()
   }
 
   /** What the server has otherwise than this broker would make it: a stream that existed is taken as it is. */
   async verify(): Promise<readonly Difference[]> {
-    return this.assertRunning().context.topology.verify()
+    return this.life.running.context.topology.verify()
   }
 
   stop(options: { readonly deadline?: number } = {}): Promise<void> {
     for (const member of this.members) void member.stop(options)
-    this.stopped ??= this.close(options)
-    return this.stopped
+    return this.life.stop((running) => this.close(running, options))
   }
 
-  private async open(): Promise<void> {
+  private async open(ending: AbortSignal): Promise<Running> {
     const { settings, options } = this
     const { logger = standardErrorLogger } = options
-    const connection = await connect(settings, logger)
+    const connection = await connect(settings, logger, ending)
     this.capabilities = { ...this.capabilities, delay: connection.schedules }
     try {
       const names = new Names(settings.prefix)
@@ -173,7 +166,7 @@ export class NatsBroker implements Broker {
       const asides = new Asides(context)
       const publisher = new Publisher(context, asides, settings.maxMessageBytes)
       void watch(context)
-      this.running = { context, asides, publisher }
+      return { context, asides, publisher }
     } catch (error) {
       await connection.nc.close()
       throw error
@@ -182,7 +175,7 @@ export class NatsBroker implements Broker {
 
   /** Written and read back: the server takes writes. */
   private async serverTime(): Promise<number> {
-    const { context } = this.assertRunning()
+    const { context } = this.life.running
     const { js, jsm, names } = context
     const { seq } = await js.publish(names.ping, '')
     const stored = await jsm.streams.getMessage(names.state, { last_by_subj: names.ping })
@@ -190,10 +183,9 @@ export class NatsBroker implements Broker {
     return stored.time.getTime()
   }
 
-  private async close(options: { readonly deadline?: number }): Promise<void> {
-    await this.started?.catch(() => {})
+  private async close(running: Running | undefined, options: { readonly deadline?: number }): Promise<void> {
     await Promise.all([...this.members].map((member) => member.stop(options)))
-    const { publisher, context } = this.running ?? {}
+    const { publisher, context } = running ?? {}
     // Where the server is away nobody waits for longer than for one answer.
     const giveUp = (): void => context?.confirmations.close()
     const timer = setTimeout(giveUp, options.deadline ?? this.settings.requestTimeout)
@@ -201,16 +193,6 @@ export class NatsBroker implements Broker {
     clearTimeout(timer)
     giveUp()
     await context?.nc.close()
-  }
-
-  private assertRunning(): Running {
-    if (this.running === undefined || this.stopped !== undefined) throw this.notRunning()
-    return this.running
-  }
-
-  private notRunning(): BrokerError {
-    const why = this.stopped === undefined ? 'was not started: call start() first' : 'was stopped; make another one'
-    return new BrokerError(`the NATS broker of ${this.settings.prefix} ${why}`)
   }
 }
 

@@ -31,11 +31,12 @@ export interface Connection {
 /**
  * Connects, trying again with backoff while the servers cannot be reached. Once connected the client reconnects for ever.
  *
+ * @param ending Cuts the waiting short.
  * @throws BrokerError or ConfigurationError naming the setting that is wrong: at once where trying again cannot help.
  */
-export async function connect(settings: Settings, logger: BrokerLogger): Promise<Connection> {
+export async function connect(settings: Settings, logger: BrokerLogger, ending?: AbortSignal): Promise<Connection> {
   const [transport, jetstream] = await load()
-  const nc = await dial(transport, settings, logger)
+  const nc = await dial(transport, settings, logger, ending)
   try {
     const { info } = nc
     const version = info?.version ?? '0'
@@ -78,7 +79,12 @@ async function load() {
   }
 }
 
-async function dial(transport: Transport, settings: Settings, logger: BrokerLogger): Promise<NatsConnection> {
+async function dial(
+  transport: Transport,
+  settings: Settings,
+  logger: BrokerLogger,
+  ending: AbortSignal | undefined,
+): Promise<NatsConnection> {
   const { address, client, connectTimeout } = settings
   const options: NodeConnectionOptions = {
     servers: [...address.servers],
@@ -108,7 +114,7 @@ async function dial(transport: Transport, settings: Settings, logger: BrokerLogg
       if (failures === 1) {
         logger.warn({ servers: shown(address), err: String(error) }, 'the NATS server cannot be reached: trying again')
       }
-      await sleep(pause)
+      await sleep(pause, ending)
     }
   }
 }

@@ -9,6 +9,7 @@ import {
   type SubscriptionSpec,
   UnsupportedError,
 } from '../broker/index.ts'
+import { Lifecycle } from '../broker/lifecycle.ts'
 import { standardErrorLogger } from '../broker/logger.ts'
 import { ConfigurationError } from '../message/errors.ts'
 import { atMost } from './backoff.ts'
@@ -53,14 +54,13 @@ export class RabbitMqBroker implements Broker {
   private readonly settings: Settings
   private readonly options: RabbitMqBrokerOptions
   private readonly members = new Set<Member>()
-  private running: Running | undefined
-  private started: Promise<void> | undefined
-  private stopped: Promise<void> | undefined
+  private readonly life: Lifecycle<Running>
 
   /** @throws ConfigurationError naming the option that is wrong */
   constructor(options: RabbitMqBrokerOptions = {}) {
     this.options = options
     this.settings = complete(options)
+    this.life = new Lifecycle(`the RabbitMQ broker of ${this.settings.prefix}`)
     this.capabilities = {
       inProcess: false,
       durable: true,
@@ -78,24 +78,19 @@ export class RabbitMqBroker implements Broker {
       deadLetters: true,
       maxMessageBytes: this.settings.maxMessageBytes,
     }
-    this.deadLetters = new RabbitDeadLetters(() => this.assertRunning())
+    this.deadLetters = new RabbitDeadLetters(() => this.life.running)
   }
 
   start(): Promise<void> {
-    if (this.stopped !== undefined) return Promise.reject(this.notRunning())
-    this.started ??= this.open().catch((error: unknown) => {
-      this.started = undefined
-      throw error
-    })
-    return this.started
+    return this.life.start((ending) => this.open(ending))
   }
 
   async publish(batch: readonly Outgoing[]): Promise<void> {
-    await this.assertRunning().publisher.publish(batch)
+    await this.life.running.publisher.publish(batch)
   }
 
   async subscribe(spec: SubscriptionSpec, deliver: Deliver): Promise<BrokerSubscription> {
-    const running = this.assertRunning()
+    const running = this.life.running
     assertPossible(spec)
     const gone = (one: Member): void => void this.members.delete(one)
     const member: Member = spec.broadcast
@@ -114,7 +109,7 @@ export class RabbitMqBroker implements Broker {
   }
 
   async deleteGroup(group: string): Promise<void> {
-    const { registry, roster, topology } = this.assertRunning()
+    const { registry, roster, topology } = this.life.running
     const { members, complete: all } = await roster.ask()
     const count = members.filter((one) => one.group === group).length
     if (count > 0) throw new BrokerError(`group ${group} has ${count} members; stop them before deleting it`)
@@ -125,7 +120,7 @@ export class RabbitMqBroker implements Broker {
   }
 
   async metrics(): Promise<BrokerMetrics> {
-    const running = this.assertRunning()
+    const running = this.life.running
     return measure({ ...running, deadLetters: this.deadLetters }, (group, topic) => {
       let count = 0
       for (const member of this.members) if (member.group === group) count += member.inFlight(topic)
@@ -135,29 +130,28 @@ export class RabbitMqBroker implements Broker {
 
   /** What the server has otherwise than this broker would make it. */
   async verify(): Promise<Difference[]> {
-    return verify(this.assertRunning())
+    return verify(this.life.running)
   }
 
   /** Published and confirmed: the server takes messages. */
   async ping(): Promise<void> {
-    const { context } = this.assertRunning()
+    const { context } = this.life.running
     await context.consuming.channel().then((channel) => channel.close())
     await context.sender.send(context.names.talk, '', Buffer.from('{}'), {})
   }
 
   stop(options: { readonly deadline?: number } = {}): Promise<void> {
     for (const member of this.members) void member.stop(options)
-    this.stopped ??= this.close(options)
-    return this.stopped
+    return this.life.stop((running) => this.close(running, options))
   }
 
-  private async open(): Promise<void> {
+  private async open(ending: AbortSignal): Promise<Running> {
     const { settings, options } = this
     const logger = options.logger ?? standardErrorLogger
     const publishing = new Link(settings, 'publish', logger)
     const consuming = new Link(settings, 'consume', logger)
     try {
-      await Promise.all([publishing.open(), consuming.open()])
+      await Promise.all([publishing.open(ending), consuming.open(ending)])
       const sender = new Sender(publishing, settings.connectTimeout, logger)
       const context: RabbitContext = { settings, names: new Names(settings.prefix), logger, consuming, sender }
       await sender.start()
@@ -170,7 +164,7 @@ export class RabbitMqBroker implements Broker {
       publishing.onUp.add(() => topology.forget())
       const vigil = new Vigil(context)
       const stores = { context, deadLetters: this.deadLetters }
-      this.running = { context, publishing, publisher, registry, topology, roster, stores, vigil, delayed: new Map() }
+      return { context, publishing, publisher, registry, topology, roster, stores, vigil, delayed: new Map() }
     } catch (error) {
       await Promise.all([publishing.close(), consuming.close()])
       throw error
@@ -179,7 +173,7 @@ export class RabbitMqBroker implements Broker {
 
   /** Somebody has to wait for what the topic's groups get later: every process that uses the topic can. */
   private async keepDelayed({ name }: Topic): Promise<void> {
-    const { context, delayed } = this.assertRunning()
+    const { context, delayed } = this.life.running
     if (delayed.has(name)) return
     const later = new DelayedQueue(context, context.names.delayed(name))
     delayed.set(name, later)
@@ -196,14 +190,12 @@ export class RabbitMqBroker implements Broker {
       for (const [topic, count] of member.unsettled()) add(unsettled, `${member.group}\0${topic}`, count)
       for (const [queue, count] of member.waiting()) add(waiting, queue, count)
     }
-    for (const { queue, count } of this.running?.delayed.values() ?? []) add(waiting, queue, count)
+    for (const { queue, count } of this.life.opened?.delayed.values() ?? []) add(waiting, queue, count)
     return { unsettled, waiting }
   }
 
-  private async close(options: { readonly deadline?: number }): Promise<void> {
-    await this.started?.catch(() => {})
+  private async close(running: Running | undefined, options: { readonly deadline?: number }): Promise<void> {
     await Promise.all([...this.members].map((member) => member.stop(options)))
-    const { running } = this
     if (running === undefined) return
     running.vigil.end()
     await Promise.all([...running.delayed.values()].map((later) => later.stop()))
@@ -211,16 +203,6 @@ export class RabbitMqBroker implements Broker {
     await atMost(MOST_TO_CONFIRM, running.context.sender.quiet())
     running.context.sender.end()
     await Promise.all([running.publishing.close(), running.context.consuming.close()])
-  }
-
-  private assertRunning(): Running {
-    if (this.running === undefined || this.stopped !== undefined) throw this.notRunning()
-    return this.running
-  }
-
-  private notRunning(): BrokerError {
-    const why = this.stopped === undefined ? 'was not started: call start() first' : 'was stopped; make another one'
-    return new BrokerError(`the RabbitMQ broker of ${this.settings.prefix} ${why}`)
   }
 }
 

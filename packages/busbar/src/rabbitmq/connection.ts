@@ -44,7 +44,7 @@ export class Link {
   }
 
   /** @throws BrokerError or ConfigurationError naming the setting: at once where waiting does not help, else after `connectTimeout` */
-  async open(): Promise<void> {
+  async open(ending?: AbortSignal): Promise<void> {
     const deadline = performance.now() + this.settings.connectTimeout
     for (let failures = 1; ; failures++) {
       const server = this.settings.servers[this.next]
@@ -54,7 +54,7 @@ export class Link {
         const pause = pauseAfter(failures)
         const last = this.closed || performance.now() + pause > deadline
         if (last || isHopeless(error)) throw refusal(error, server?.shown ?? '')
-        await sleep(pause)
+        await sleep(pause, ending)
       }
     }
   }
