@@ -5,13 +5,24 @@
 import { dirname, relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-const ports = ['message', 'broker', 'store']
+const ports = ['message', 'transaction', 'broker', 'store']
 /** What each folder may import beside itself: the house of ARCHITECTURE.md, from the ground up. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   message: [],
-  broker: ['message'],
-  store: ['message'],
+  // One statement in a transaction of the user's own database.
+  transaction: [],
+  broker: ['message', 'transaction'],
+  // Its errors are those of the ports.
+  store: ['message', 'transaction', 'broker'],
   bus: ports,
+  // Typed events over any storage, and what is built of them. Beside the engine, which they do not need.
+  eventstore: ports,
+  aggregates: [...ports, 'eventstore'],
+  projections: [...ports, 'eventstore'],
+  // A handler's effects and the record of its message in one transaction.
+  inbox: ports,
+  // Encryption of personal fields, one key for each person.
+  privacy: ports,
   // What adapters share that lease the right to hand messages out.
   leases: ports,
   // Adapters know their port, never the engine and never each other; the SQL ones share the SQL log.

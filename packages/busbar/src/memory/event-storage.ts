@@ -1,9 +1,11 @@
-import { BrokerError } from '../broker/index.ts'
+import { BrokerError, UnsupportedError } from '../broker/index.ts'
 import {
   type Append,
   type Appended,
+  type AppendOptions,
   BEGINNING,
   categoryOf,
+  type Checkpoints,
   checkAppends,
   checkName,
   ConcurrencyError,
@@ -20,6 +22,7 @@ import {
   type StreamInfo,
   type Wake,
 } from '../store/index.ts'
+import { MemoryCheckpoints } from './checkpoints.ts'
 
 export interface MemoryEventStorageOptions {
   readonly clock?: { now(): number }
@@ -38,6 +41,7 @@ interface Stream {
 export class MemoryEventStorage implements EventStorage {
   readonly name = 'memory'
   readonly capabilities: StorageCapabilities
+  readonly checkpoints: Checkpoints
   readonly #now: () => number
   readonly #streams = new Map<string, Stream>()
   readonly #byId = new Map<string, StoredEvent>()
@@ -49,6 +53,7 @@ export class MemoryEventStorage implements EventStorage {
 
   constructor({ clock, maxEventBytes = 8 * 1024 * 1024 }: MemoryEventStorageOptions = {}) {
     this.#now = clock === undefined ? Date.now : () => clock.now()
+    this.checkpoints = new MemoryCheckpoints(this.#now)
     this.capabilities = { inProcess: true, durable: false, multiProcess: false, transactions: false, maxEventBytes }
   }
 
@@ -56,8 +61,13 @@ export class MemoryEventStorage implements EventStorage {
     this.#assertRunning()
   }
 
-  async append(appends: readonly Append[]): Promise<readonly Appended[]> {
+  async append(appends: readonly Append[], options: AppendOptions = {}): Promise<readonly Appended[]> {
     this.#assertRunning()
+    if (options.tx !== undefined || options.inline !== undefined) {
+      throw new UnsupportedError(
+        "the memory event storage has no transactions: append without 'tx' and 'inline', or use SQLite or PostgreSQL",
+      )
+    }
     checkAppends(appends, this.capabilities.maxEventBytes, this.name)
     // Everything is checked before anything is kept.
     const repeated = appends.map((append) => this.#repeated(append))

@@ -6,7 +6,7 @@ export interface StorageCapabilities {
   readonly durable: boolean
   /** Several processes can share it. */
   readonly multiProcess: boolean
-  /** It can take part in a transaction of the user's own database. */
+  /** `append` takes `tx` and `inline`; without, both are refused with `UnsupportedError`. */
   readonly transactions: boolean
   /** Largest encoded body in bytes; a larger one is refused before anything is written. */
   readonly maxEventBytes: number

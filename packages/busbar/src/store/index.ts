@@ -1,4 +1,6 @@
 export * from './appends.ts'
 export * from './capabilities.ts'
+export * from './checkpoints.ts'
 export * from './errors.ts'
+export * from './position.ts'
 export * from './storage.ts'

@@ -5,16 +5,10 @@
  * A storage knows events as they are on a wire; it never looks into a body. Contracts, upcasters and aggregates are above it.
  */
 import type { EncodedMessage } from '../message/message.ts'
+import type { Transaction } from '../transaction/transaction.ts'
 import type { StorageCapabilities } from './capabilities.ts'
-
-/**
- * A place in the whole store, as text that sorts: of two events the later one has the greater position (`<`). Positions have
- * gaps, and those of different stores cannot be compared. `''` is before every event.
- */
-export type Position = string
-
-/** Before the first event of a store. */
-export const BEGINNING: Position = ''
+import type { Checkpoints } from './checkpoints.ts'
+import type { Position } from './position.ts'
 
 /**
  * What a stream must be when something is appended:
@@ -57,6 +51,17 @@ export interface Appended {
   readonly position: Position
   /** The stream had exactly these events already: nothing was written. */
   readonly repeated: boolean
+}
+
+export interface AppendOptions {
+  /** Appends inside this transaction of yours: all of it is there if you commit, none of it if you do not. Only where `capabilities.transactions`. */
+  readonly tx?: Transaction
+  /**
+   * Runs in the transaction of the append, when its events are written and before they are committed: what it writes through `tx`
+   * is there exactly if they are. If it rejects, nothing is written and `append` rejects with its error. Not called for
+   * repetitions. Only where `capabilities.transactions`.
+   */
+  readonly inline?: (tx: Transaction, stored: readonly StoredEvent[]) => Promise<void>
 }
 
 export interface ReadStreamOptions {
@@ -105,6 +110,8 @@ export interface EventStorage {
   /** Short name for people and metrics: `memory`, `sqlite` … */
   readonly name: string
   readonly capabilities: StorageCapabilities
+  /** Where readers of this storage keep their place. */
+  readonly checkpoints: Checkpoints
   /** Connects and creates what it needs. Safe to call twice. */
   start(): Promise<void>
   /**
@@ -117,7 +124,7 @@ export interface EventStorage {
    * @throws ConcurrencyError where a stream is not as expected, StreamDeletedError where it is deleted, DuplicateEventError
    *   where an id is taken by another event; in a call with several streams for the first stream that is wrong.
    */
-  append(appends: readonly Append[]): Promise<readonly Appended[]>
+  append(appends: readonly Append[], options?: AppendOptions): Promise<readonly Appended[]>
   /** The events of a stream. A stream that is deleted or was never there has none: `info` tells which. */
   readStream(stream: string, options?: ReadStreamOptions): AsyncIterable<StoredEvent>
   /**
