@@ -8,7 +8,7 @@ import type { Capabilities } from '../packages/busbar/src/broker/index.ts'
 import { BROKERS } from '../packages/busbar/src/config/brokers/index.ts'
 import { brokerSettings } from '../packages/busbar/src/config/config.ts'
 import { conformanceChecks } from '../packages/busbar/src/testing/conformance/checks/index.ts'
-import { whySkipped } from '../packages/busbar/src/testing/conformance/selection.ts'
+import { whySkipped } from '../packages/busbar/src/testing/suite/selection.ts'
 
 const page = fileURLToPath(new URL('../docs/brokers.md', import.meta.url))
 const [from, to] = ['<!-- made by npm run docs -->', '<!-- end -->']
@@ -63,9 +63,7 @@ export async function brokerTable(): Promise<string> {
 function off(capabilities: Capabilities): readonly unknown[] {
   // A fault that only some targets can cause says nothing of the broker.
   const faults = { failDeadLetters: never, interrupt: never }
-  return conformanceChecks.filter(
-    (check) => whySkipped(check, capabilities, { createBroker: never, faults }) !== undefined,
-  )
+  return conformanceChecks.filter((check) => whySkipped(check, capabilities, faults) !== undefined)
 }
 
 function never(): never {

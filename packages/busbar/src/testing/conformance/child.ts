@@ -6,10 +6,11 @@ import { existsSync } from 'node:fs'
 import type { Broker, BrokerSubscription, Delivery, Failure, Verdict } from '../../broker/index.ts'
 import { EventBus } from '../../bus/index.ts'
 import type { Subscription } from '../../bus/index.ts'
-import { message } from './messages.ts'
-import type { Call, Command, FromChild, Report, Rule, Step } from './script.ts'
+import { message } from '../suite/messages.ts'
+import { die, serve, tell as tellParent } from '../suite/serve.ts'
+import type { Command, Report, Rule, Said, Step } from './script.ts'
 import type { TargetModule } from './target.ts'
-import { Gate, sleep } from './waiting.ts'
+import { Gate, sleep } from '../suite/waiting.ts'
 
 const members = new Map<string, { stop(deadline: number | undefined): Promise<void> }>()
 const counts = new Map<string, number>()
@@ -17,18 +18,7 @@ const hold = new Gate()
 let broker: Broker | undefined
 let bus: EventBus | undefined
 
-process.on('message', (call: Call) => void answer(call))
-const orphaned = (): never => process.exit(0)
-process.on('disconnect', orphaned)
-
-async function answer({ call, command }: Call): Promise<void> {
-  try {
-    await tell({ reply: call, value: await obey(command) })
-  } catch (error) {
-    const { name, message: text } = error as Error
-    await tell({ reply: call, error: { name, message: text } })
-  }
-}
+serve(obey)
 
 function obey(command: Command): unknown {
   switch (command.do) {
@@ -49,17 +39,8 @@ function obey(command: Command): unknown {
       return hold.open()
     case 'count':
       return counts.get(command.member) ?? 0
-    case 'heap':
-      globalThis.gc?.()
-      return process.memoryUsage().heapUsed
-    case 'resources':
-      return process.getActiveResourcesInfo()
     case 'stop':
       return stop(command.deadline)
-    case 'disconnect':
-      process.off('disconnect', orphaned)
-      setImmediate(() => process.disconnect())
-      return undefined
     default:
       return command satisfies never
   }
@@ -215,12 +196,6 @@ function matches(
   return when?.body === undefined || when.body === body
 }
 
-/** As `kill -9` does: nothing is flushed, nothing is released. */
-function die(): Promise<never> {
-  process.kill(process.pid, 'SIGKILL')
-  return new Promise<never>(() => undefined)
-}
-
 function machineTime(): number {
   return Number(process.hrtime.bigint()) / 1e6
 }
@@ -230,10 +205,6 @@ function theBroker(): Broker {
   return broker
 }
 
-/** Resolves when the parent has it, so that a kill right afterwards cannot unsay it. */
-function tell(what: FromChild): Promise<void> {
-  return new Promise((resolve) => {
-    if (!process.connected) return resolve()
-    process.send?.(what, undefined, {}, () => resolve())
-  })
+function tell(said: Said): Promise<void> {
+  return tellParent(said)
 }

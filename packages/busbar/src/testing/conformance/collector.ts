@@ -1,6 +1,6 @@
 import type { Broker, BrokerSubscription, Delivery, SubscriptionSpec, Verdict } from '../../broker/index.ts'
-import { message } from './messages.ts'
-import { eventually } from './waiting.ts'
+import { message } from '../suite/messages.ts'
+import { eventually } from '../suite/waiting.ts'
 
 export type Handle = (delivery: Delivery, nth: number) => Verdict | Promise<Verdict>
 

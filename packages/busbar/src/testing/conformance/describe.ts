@@ -1,12 +1,7 @@
-import { brokerConformance } from './runner.ts'
+import { describeChecks, type TestRunner } from '../suite/describe.ts'
 import type { ConformanceOptions } from './options.ts'
+import { brokerConformance } from './runner.ts'
 import type { ConformanceTarget } from './target.ts'
-
-/** What is used of a test runner. Vitest, Jest's globals and `node:test` fit. */
-export interface TestRunner {
-  readonly describe: (name: string, define: () => void) => unknown
-  readonly test: (name: string, run: (context: { skip(reason?: string): void }) => Promise<void>) => unknown
-}
 
 /**
  * Declares each check of the suite as a test.
@@ -18,18 +13,9 @@ export interface TestRunner {
  * describeConformance({ describe, test }, { name: 'mine', module: new URL('./mine.ts', import.meta.url).href })
  */
 export function describeConformance(
-  { describe, test }: TestRunner,
+  runner: TestRunner,
   target: ConformanceTarget,
   options: ConformanceOptions = {},
 ): void {
-  const suite = brokerConformance(target, options)
-  describe(`broker conformance: ${target.name}`, () => {
-    for (const check of suite.checks) {
-      test(check.name, async (context) => {
-        const { result, error, reason } = await suite.run(check)
-        if (result === 'skipped') context.skip(reason)
-        if (error !== undefined) throw error
-      })
-    }
-  })
+  describeChecks(runner, `broker conformance: ${target.name}`, brokerConformance(target, options))
 }

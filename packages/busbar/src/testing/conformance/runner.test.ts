@@ -2,10 +2,11 @@ import { describe, expect, test } from 'vitest'
 import type { Capabilities } from '../../broker/index.ts'
 import type { Check } from './check.ts'
 import { conformanceChecks, describeConformance, targetOf } from './index.ts'
-import type { ConformanceTarget, TestRunner } from './index.ts'
-import { resultLine, resultsAsJson, skipReasons, summaryLine } from './report.ts'
+import type { TestRunner } from '../suite/describe.ts'
+import type { ConformanceTarget } from './index.ts'
+import { resultLine, resultsAsJson, skipReasons, summaryLine } from '../suite/report.ts'
 import { runConformance } from './runner.ts'
-import { whySkipped } from './selection.ts'
+import { whySkipped } from '../suite/selection.ts'
 
 type Run = Parameters<TestRunner['test']>[1]
 
@@ -86,13 +87,11 @@ describe('the binding for test runners', () => {
 describe('why a check is skipped', () => {
   const capabilities = { durable: true, multiProcess: false, replay: false } as Capabilities
   const check = (needs: NonNullable<Check['needs']>): Check => ({ name: 'x', needs, run: () => Promise.resolve() })
-  const module = { createBroker: () => Promise.reject(new Error('not here')) }
 
   test('the first capability that is missing is the reason', () => {
     const skipped = whySkipped(
       check((c) => c.durable && c.multiProcess && c.replay),
       capabilities,
-      module,
     )
     expect(skipped).toBe('multiProcess is false')
   })
@@ -102,19 +101,17 @@ describe('why a check is skipped', () => {
       whySkipped(
         check((c) => !c.durable),
         capabilities,
-        module,
       ),
     ).toBe('durable is true')
   })
 
   test('a fault that the target cannot cause is a reason', () => {
     const interrupt: Check = { ...check(() => true), fault: 'interrupt' }
-    expect(whySkipped(interrupt, capabilities, module)).toBe('the target cannot cause the fault interrupt')
+    expect(whySkipped(interrupt, capabilities)).toBe('the target cannot cause the fault interrupt')
     expect(
       whySkipped(
         check(() => true),
         capabilities,
-        module,
       ),
     ).toBeUndefined()
   })

@@ -72,27 +72,10 @@ export type Command =
   | { readonly do: 'publishOn'; readonly topic: string; readonly lanes: number }
   | { readonly do: 'open' }
   | { readonly do: 'count'; readonly member: string }
-  /** Bytes of heap in use after collecting garbage; the child needs `exposeGc`. */
-  | { readonly do: 'heap' }
-  /** Kinds of what keeps the event loop alive, as `process.getActiveResourcesInfo` tells. */
-  | { readonly do: 'resources' }
   | { readonly do: 'stop'; readonly deadline?: number }
-  /** Lets go of the parent: the process ends by itself if nothing keeps it. */
-  | { readonly do: 'disconnect' }
 
-/** Parent to child. */
-export interface Call {
-  readonly call: number
-  readonly command: Command
-}
-
-/** Child to parent. */
-export type FromChild =
-  | {
-      readonly reply: number
-      readonly value?: unknown
-      readonly error?: { readonly name: string; readonly message: string }
-    }
+/** Child to parent, beside answers. */
+export type Said =
   | { readonly report: Report }
   /** A message of `publishOn` that was confirmed. */
   | { readonly confirmed: string }

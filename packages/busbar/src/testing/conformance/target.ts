@@ -1,22 +1,13 @@
 import type { Broker, Capabilities } from '../../broker/index.ts'
+import type { EndFault, SuiteModule, TargetOf, TargetOptions } from '../suite/target.ts'
+
+export type { EndFault, TargetOptions }
 
 /** A broker to be checked. */
-export interface ConformanceTarget {
-  /** For people: `memory`, `sqlite`, `my-broker`. */
-  readonly name: string
-  /**
-   * URL (`import.meta.resolve(…)` or `new URL(…).href`) of a module that exports what `TargetModule` says.
-   * A URL and not a function, because checks start child processes that must make the same broker.
-   */
-  readonly module: string
-  /** Handed to `createBroker` as it is, in every process: addresses, credentials of a test server … */
-  readonly settings?: Readonly<Record<string, string>>
-  /** Capabilities to be taken instead of those that the broker tells, to leave out checks that cannot be run here. */
-  readonly capabilities?: Partial<Capabilities>
-}
+export type ConformanceTarget = TargetOf<Capabilities>
 
 /** What the module of a target exports. */
-export interface TargetModule {
+export interface TargetModule extends SuiteModule {
   /**
    * Makes a broker that has not been started. Brokers made with the same namespace, in any process, share their messages
    * where the broker can (`capabilities.multiProcess`); different namespaces never see each other's topics and groups.
@@ -29,14 +20,6 @@ export interface TargetModule {
   readonly faults?: TargetFaults
 }
 
-export interface TargetOptions {
-  /** Letters, digits and `-`; at most 40 characters. */
-  readonly namespace: string
-  /** Milliseconds after which a member that was killed loses its claim, where the broker has such a thing. Default: the broker's. */
-  readonly lease?: number
-  readonly settings: Readonly<Record<string, string>>
-}
-
 /** Each causes a fault and resolves to what ends it. */
 export interface TargetFaults {
   /** Storing a dead letter fails, all else works. */
@@ -44,5 +27,3 @@ export interface TargetFaults {
   /** The broker cannot be reached or written to for a while: connections cut, server stopped, file locked. */
   interrupt?(options: TargetOptions): Promise<EndFault>
 }
-
-export type EndFault = () => void | Promise<void>

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { message } from '../messages.ts'
+import { message } from '../../suite/messages.ts'
 import type { Check } from '../check.ts'
 import { ack } from '../verdicts.ts'
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { assertEachOnce, message, numbered, numberOf } from '../messages.ts'
+import { assertEachOnce, message, numbered, numberOf } from '../../suite/messages.ts'
 import type { Verdict } from '../../../broker/index.ts'
 import type { Check } from '../check.ts'
 import { ack } from '../verdicts.ts'
-import { Gate, sleep } from '../waiting.ts'
+import { Gate, sleep } from '../../suite/waiting.ts'
 
 /** No more in memory than asked for. */
 export const backPressureChecks: readonly Check[] = [

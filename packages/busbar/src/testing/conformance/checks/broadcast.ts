@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { assertEachOnce, numbered } from '../messages.ts'
+import { assertEachOnce, numbered } from '../../suite/messages.ts'
 import type { Check } from '../check.ts'
 import { rejects } from '../verdicts.ts'
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { Message } from '../../../message/message.ts'
 import { command, event, query, typed } from '../../../message/index.ts'
 import type { Check } from '../check.ts'
-import { Gate } from '../waiting.ts'
+import { Gate } from '../../suite/waiting.ts'
 
 const Placed = event('Placed', typed<{ readonly n: number }>())
 const Counted = event('Counted', typed<{ readonly n: number }>())

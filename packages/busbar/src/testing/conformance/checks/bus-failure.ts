@@ -3,8 +3,8 @@ import type { DeadLetterStore } from '../../../broker/index.ts'
 import { event, typed } from '../../../message/index.ts'
 import type { EncodedMessage, Message } from '../../../message/message.ts'
 import type { Check } from '../check.ts'
-import { assertEachOnce, message } from '../messages.ts'
-import { Gate } from '../waiting.ts'
+import { assertEachOnce, message } from '../../suite/messages.ts'
+import { Gate } from '../../suite/waiting.ts'
 
 const Placed = event('Placed', typed<{ readonly n: number }>())
 

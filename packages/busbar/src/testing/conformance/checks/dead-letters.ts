@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import type { Failure } from '../../../broker/index.ts'
-import { assertSame, message, numbered, numberOf } from '../messages.ts'
+import { assertSame, message, numbered, numberOf } from '../../suite/messages.ts'
 import type { Check } from '../check.ts'
-import { sleep } from '../waiting.ts'
+import { sleep } from '../../suite/waiting.ts'
 import { ack, deadLetter, redeliver, rejects } from '../verdicts.ts'
 
 /** Putting aside, at the port. */

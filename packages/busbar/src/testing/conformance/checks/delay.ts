@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { EncodedMessage } from '../../../message/message.ts'
 import type { Outgoing } from '../../../broker/index.ts'
-import { message, numbered, numberOf } from '../messages.ts'
+import { message, numbered, numberOf } from '../../suite/messages.ts'
 import type { Check } from '../check.ts'
 import { ack, firstTime, redeliver, rejects } from '../verdicts.ts'
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { assertEachOnce, assertSame, message, numbered, numberOf } from '../messages.ts'
+import { assertEachOnce, assertSame, message, numbered, numberOf } from '../../suite/messages.ts'
 import type { Check } from '../check.ts'
 import { ack, firstTime, redeliver, release } from '../verdicts.ts'
-import { Gate } from '../waiting.ts'
+import { Gate } from '../../suite/waiting.ts'
 
 /** Publish, deliver, settle. */
 export const deliveryChecks: readonly Check[] = [

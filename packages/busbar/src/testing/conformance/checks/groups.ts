@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { assertEachOnce, message, numbered } from '../messages.ts'
+import { assertEachOnce, message, numbered } from '../../suite/messages.ts'
 import type { Check } from '../check.ts'
 import { ack, firstTime, redeliver, rejects } from '../verdicts.ts'
-import { Gate } from '../waiting.ts'
+import { Gate } from '../../suite/waiting.ts'
 
 /** Groups, their members, and broadcast. */
 export const groupChecks: readonly Check[] = [

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { numbered, numberOf } from '../messages.ts'
+import { numbered, numberOf } from '../../suite/messages.ts'
 import type { Check } from '../check.ts'
 import { ack, deadLetter, redeliver, rejects, release } from '../verdicts.ts'
-import { Gate } from '../waiting.ts'
+import { Gate } from '../../suite/waiting.ts'
 
 /** Start, stop, and everything in between that can be called at a bad moment. */
 export const lifecycleChecks: readonly Check[] = [

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import type { Outgoing, PublishError } from '../../../broker/index.ts'
-import { message, numbered, numberOf } from '../messages.ts'
+import { message, numbered, numberOf } from '../../suite/messages.ts'
 import type { Check } from '../check.ts'
 import { ack, deadLetter, firstTime, redeliver } from '../verdicts.ts'
-import { Gate } from '../waiting.ts'
+import { Gate } from '../../suite/waiting.ts'
 
 /** What is seen from outside while it runs: metrics, leaks, interruptions. */
 export const operationChecks: readonly Check[] = [

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { assertEachOnce, assertKeyOrder, numbered, numberOf } from '../messages.ts'
+import { assertEachOnce, assertKeyOrder, numbered, numberOf } from '../../suite/messages.ts'
 import type { Check } from '../check.ts'
 import { ack, deadLetter, firstTime, redeliver, release } from '../verdicts.ts'
-import { Gate } from '../waiting.ts'
+import { Gate } from '../../suite/waiting.ts'
 
 /** Order by key at the port: deliveries are handed out in the order of the log. */
 export const orderChecks: readonly Check[] = [

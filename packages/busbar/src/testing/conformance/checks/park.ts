@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { assertKeyOrder, message, numbered, numberOf } from '../messages.ts'
+import { assertKeyOrder, message, numbered, numberOf } from '../../suite/messages.ts'
 import type { Check } from '../check.ts'
 import { ack, deadLetter, firstTime, redeliver, rejects } from '../verdicts.ts'
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { Check } from '../check.ts'
 import type { ChildProcess } from '../child-process.ts'
 import type { CheckContext } from '../context.ts'
-import { message, numbered } from '../messages.ts'
+import { message, numbered } from '../../suite/messages.ts'
 import type { Report, Rule } from '../script.ts'
 
 /** Several processes with a bus each that share one group. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { EncodedMessage } from '../../../message/message.ts'
-import { assertSame, message, numbered } from '../messages.ts'
+import { assertSame, message, numbered } from '../../suite/messages.ts'
 import type { Check } from '../check.ts'
 import { deadLetter, firstTime } from '../verdicts.ts'
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { Snapshot } from '../../../message/message.ts'
 import type { EncodedMessage, MessageKind, Priority } from '../../../message/message.ts'
 import type { CheckContext } from '../context.ts'
-import { assertSame, message } from '../messages.ts'
+import { assertSame, message } from '../../suite/messages.ts'
 import type { Check } from '../check.ts'
 import { rejects } from '../verdicts.ts'
 

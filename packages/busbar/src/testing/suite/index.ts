@@ -1,0 +1,6 @@
+export type { CheckOf, CheckResult } from './check.ts'
+export type { TestRunner } from './describe.ts'
+export type { Patience } from './options.ts'
+export type { Choice, Conformance, ConformanceRun } from './runner.ts'
+export { Scope } from './scope.ts'
+export type { EndFault, SuiteModule, TargetOf, TargetOptions } from './target.ts'
