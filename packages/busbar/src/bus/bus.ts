@@ -92,6 +92,7 @@ export class EventBus {
       batcher: this.batcher,
       registry: this.contracts,
       codec: this.codec,
+      privacy: options.privacy,
       clock: this.clock,
       source: this.source,
       strict: options.strict ?? false,
@@ -106,6 +107,7 @@ export class EventBus {
       source: this.source,
       registry: this.contracts,
       codec: this.codec,
+      privacy: options.privacy,
       clock: this.clock,
       topics: this.topics,
       middleware: this.middleware,
@@ -114,7 +116,7 @@ export class EventBus {
       reply: (query, outcome) => this.reply(query, outcome),
     })
     const store = options.deadLetters ?? broker.deadLetters
-    this.deadLetters = new DeadLetters(store, this.codec, this.contracts, broker.capabilities)
+    this.deadLetters = new DeadLetters(store, this.codec, this.contracts, broker.capabilities, options.privacy)
   }
 
   /** Starts the broker and the subscriptions made so far. Safe to call twice. */
@@ -335,7 +337,7 @@ export class EventBus {
     const ack = { ack: true } as const
     await this.broker.subscribe(spec, async ({ message }) => {
       try {
-        await this.requests.take(await open(message, undefined, this.codec))
+        await this.requests.take(await open(message, undefined, this.codec, this.options.privacy))
       } catch (error) {
         this.logger.warn({ type: message.type, error: summarize(error).message }, 'a reply could not be read')
       }

@@ -11,17 +11,21 @@ import type { ContractRegistry } from '../message/contracts.ts'
 import { open } from '../message/inbound.ts'
 import type { EncodedMessage, Message } from '../message/message.ts'
 import { prepare } from '../message/outbound.ts'
+import { maskPersonal, type Privacy } from '../message/personal.ts'
 
 /** A dead letter with its message opened, where it can be opened. */
 export interface OpenedDeadLetter extends Omit<DeadLetter, 'message'> {
   /** As the broker keeps it, with its raw body. */
   readonly raw: EncodedMessage
-  /** The message; undefined where its bytes or data are what is wrong. */
+  /** The message, with its personal data masked; undefined where its bytes or data are what is wrong. */
   readonly message: Message | undefined
 }
 
 export interface RedriveOptions {
-  /** Gives the data to go on with, in place of the letter's. The id, key and metadata stay. Checked by the contract. */
+  /**
+   * Gives the data to go on with, in place of the letter's. The id, key and metadata stay. Checked by the contract. The message has its
+   * personal data, the letter does not.
+   */
   readonly edit?: (message: Message, letter: OpenedDeadLetter) => unknown
 }
 
@@ -31,17 +35,20 @@ export class DeadLetters {
   private readonly codec: Codec
   private readonly registry: ContractRegistry
   private readonly limits: { readonly inProcess: boolean; readonly maxMessageBytes: number }
+  private readonly privacy: Privacy | undefined
 
   constructor(
     store: DeadLetterStore,
     codec: Codec,
     registry: ContractRegistry,
     limits: { readonly inProcess: boolean; readonly maxMessageBytes: number },
+    privacy?: Privacy,
   ) {
     this.store = store
     this.codec = codec
     this.registry = registry
     this.limits = limits
+    this.privacy = privacy
   }
 
   /** Oldest first. */
@@ -94,23 +101,23 @@ export class DeadLetters {
   }
 
   private async edited(letter: DeadLetter, edit: NonNullable<RedriveOptions['edit']>): Promise<EncodedMessage> {
-    const opened = await this.opened(letter)
     const definition = this.registry.get(letter.message.type)
     // A letter whose data is what is wrong still has to be edited: then without its contract.
-    const message = opened.message ?? (await this.openRaw(letter))
-    const data = await edit(message, opened)
+    const message = (await this.read(letter)) ?? (await this.openRaw(letter))
+    const data = await edit(message, await this.opened(letter))
     const version = definition?.version ?? letter.message.version
     const changed: Message = { ...attributesOf(letter.message), version, data }
     return prepare(changed, definition, {
       codec: this.codec,
       inProcess: this.limits.inProcess,
       maxBytes: this.limits.maxMessageBytes,
+      privacy: this.privacy,
     })
   }
 
   private async openRaw(letter: DeadLetter): Promise<Message> {
     try {
-      return await open(letter.message, undefined, this.codec)
+      return await open(letter.message, undefined, this.codec, this.privacy)
     } catch {
       return { ...attributesOf(letter.message), data: undefined }
     }
@@ -118,11 +125,18 @@ export class DeadLetters {
 
   private async opened(letter: DeadLetter): Promise<OpenedDeadLetter> {
     const { message: raw, ...rest } = letter
+    const message = await this.read(letter)
+    const personal = this.registry.get(raw.type)?.personal ?? []
+    if (message === undefined || personal.length === 0) return { ...rest, raw, message }
+    return { ...rest, raw, message: { ...message, data: maskPersonal(message.data, personal) } }
+  }
+
+  private async read({ message }: DeadLetter): Promise<Message | undefined> {
     try {
-      return { ...rest, raw, message: await open(raw, this.registry.get(raw.type), this.codec) }
+      return await open(message, this.registry.get(message.type), this.codec, this.privacy)
     } catch {
       // Whatever it is (a schema may throw, too): one letter that cannot be opened must not hide the others.
-      return { ...rest, raw, message: undefined }
+      return undefined
     }
   }
 }

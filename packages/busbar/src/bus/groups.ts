@@ -1,5 +1,6 @@
 import type { Broker, Delivery, Failure, Verdict } from '../broker/index.ts'
 import type { Codec } from '../message/codec.ts'
+import type { Privacy } from '../message/personal.ts'
 import type { ContractRegistry } from '../message/contracts.ts'
 import { ConfigurationError } from '../message/errors.ts'
 import type { Message, MessageKind } from '../message/message.ts'
@@ -23,6 +24,7 @@ export interface GroupsOptions {
   readonly source: string
   readonly registry: ContractRegistry
   readonly codec: Codec
+  readonly privacy: Privacy | undefined
   readonly clock: Clock
   readonly topics: Readonly<Record<MessageKind, string>>
   readonly middleware: readonly Middleware[]

@@ -1,5 +1,6 @@
 import type { Capabilities, Delivery, Failure, FailureReason, Verdict } from '../broker/index.ts'
 import type { Codec } from '../message/codec.ts'
+import { KeysUnavailableError, type Privacy } from '../message/personal.ts'
 import type { ContractRegistry } from '../message/contracts.ts'
 import { BusbarError, DecodeError } from '../message/errors.ts'
 import { open } from '../message/inbound.ts'
@@ -29,6 +30,7 @@ export interface HandlingOptions {
   readonly routes: Routes
   readonly registry: ContractRegistry
   readonly codec: Codec
+  readonly privacy: Privacy | undefined
   readonly policy: RetryPolicy
   readonly capabilities: Capabilities
   readonly middleware: readonly Middleware[]
@@ -68,7 +70,7 @@ export class Handling {
   /** Settles the turn, sooner or later. */
   handle(turn: Turn): void {
     const { delivery } = turn
-    const { routes, counters, policy, registry, codec } = this.options
+    const { routes, counters, policy, registry, codec, privacy } = this.options
     const { type } = delivery.message
     const route = routes.find(type)
     // Middleware may turn a type into another, so only without it can a message be skipped unopened.
@@ -79,14 +81,22 @@ export class Handling {
     if (delivery.crashes >= policy.crashes) return settleWith(turn, this.crashed(delivery, route))
     let opened: Message | Promise<Message>
     try {
-      opened = open(delivery.message, registry.get(type), codec)
+      opened = open(delivery.message, registry.get(type), codec, privacy)
     } catch (error) {
       return settleWith(turn, this.unreadable(delivery, route, error))
     }
     if (!(opened instanceof Promise)) return this.first(turn, opened, route)
     void opened.then(
       (message) => this.first(turn, message, route),
-      (error) => settleWith(turn, this.unreadable(delivery, route, error)),
+      (error) => {
+        // Nothing is wrong with the message: it is worth another try, as after a handler that failed.
+        const unread = { ...delivery.message, data: undefined }
+        const isPassing = error instanceof KeysUnavailableError
+        settleWith(
+          turn,
+          isPassing ? this.failed(delivery, unread, route, error) : this.unreadable(delivery, route, error),
+        )
+      },
     )
   }
 
@@ -173,7 +183,8 @@ export class Handling {
       counters.retried++
       try {
         // Opened anew: what the failed run did to its data is not to be seen by the next.
-        const fresh = await open(delivery.message, this.options.registry.get(message.type), this.options.codec)
+        const { registry, codec, privacy } = this.options
+        const fresh = await open(delivery.message, registry.get(message.type), codec, privacy)
         return this.done(await this.run(delivery, fresh, route, attempts))
       } catch (again) {
         error = again

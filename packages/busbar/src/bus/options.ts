@@ -2,6 +2,7 @@
 import type { DeadLetterStore, SubscriptionSpec } from '../broker/index.ts'
 import type { ContractLike } from '../message/contract.ts'
 import type { Codec } from '../message/codec.ts'
+import type { Privacy } from '../message/personal.ts'
 import type { Clock } from './clock.ts'
 import type { Logger } from './logger.ts'
 import type { Middleware } from './middleware.ts'
@@ -46,6 +47,8 @@ export interface BusOptions {
    */
   readonly schemas?: SchemaOptions
   readonly codec?: Codec
+  /** Encrypts what contracts mark as personal, wherever it is kept (`PersonalData` of busbar/privacy). Default: nothing does. */
+  readonly privacy?: Privacy
   readonly clock?: Clock
   readonly logger?: Logger
   /** Default retry policy of subscriptions. */

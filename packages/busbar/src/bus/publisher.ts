@@ -6,10 +6,12 @@ import { Envelope } from '../message/envelope.ts'
 import { ConfigurationError } from '../message/errors.ts'
 import type { EncodedMessage, Message, MessageKind, Metadata } from '../message/message.ts'
 import { type Given, prepare } from '../message/outbound.ts'
+import type { Privacy } from '../message/personal.ts'
 import { ambient, INHERITED } from './ambient.ts'
 import type { Batcher } from './batcher.ts'
 import type { Clock } from './clock.ts'
 import { Gate } from './gate.ts'
+import { InTurn } from './in-turn.ts'
 import { composePublish, type Middleware } from './middleware.ts'
 import type { PublishOptions } from './handler.ts'
 import { REPLY_TO } from './requests.ts'
@@ -19,6 +21,7 @@ export interface PublisherOptions {
   readonly batcher: Batcher
   readonly registry: ContractRegistry
   readonly codec: Codec
+  readonly privacy: Privacy | undefined
   readonly clock: Clock
   readonly source: string
   readonly strict: boolean
@@ -38,6 +41,8 @@ interface Passage {
 export class Publisher {
   /** Publishes that are still in middleware or validation, and so not known to the batcher yet. */
   open = 0
+  /** Where schemas or keys are waited for. */
+  private readonly preparing = new InTurn()
   private readonly options: PublisherOptions
   private around: ((message: Message, passage: Passage) => Promise<void>) | undefined
   private readonly prepareOptions
@@ -46,7 +51,8 @@ export class Publisher {
     this.options = options
     this.compose()
     const { inProcess, maxMessageBytes } = options.broker.capabilities
-    this.prepareOptions = { codec: options.codec, inProcess, maxBytes: maxMessageBytes }
+    const { codec, privacy } = options
+    this.prepareOptions = { codec, privacy, inProcess, maxBytes: maxMessageBytes }
   }
 
   /** Takes up middleware that was added since. */
@@ -64,7 +70,9 @@ export class Publisher {
         return this.counted(this.around(this.caused(message, options), { options, topic, gate: undefined, index: 0 }))
       }
       const outgoing = this.outgoing(message, options, topic, this.given(message, options))
-      if (outgoing instanceof Promise) return this.counted(outgoing.then((ready) => this.options.batcher.addOne(ready)))
+      if (outgoing instanceof Promise || this.preparing.busy) {
+        return this.counted(this.preparing.pass(outgoing, (ready) => this.options.batcher.addOne(ready)))
+      }
       return this.options.batcher.addOne(outgoing)
     } catch (error) {
       return Promise.reject(error)
@@ -90,12 +98,13 @@ export class Publisher {
     for (const message of messages) this.refuseWrong(message)
     const { around } = this
     if (around === undefined) {
-      const outgoing: Outgoing[] = []
-      for (const message of messages) {
-        const ready = this.outgoing(message, options, undefined, this.given(message, options))
-        outgoing.push(ready instanceof Promise ? await ready : ready)
-      }
-      return this.options.batcher.add(outgoing)
+      const outgoing = messages.map((message) =>
+        this.outgoing(message, options, undefined, this.given(message, options)),
+      )
+      if (!this.preparing.busy && isReady(outgoing)) return this.options.batcher.add(outgoing)
+      return this.preparing.pass(Promise.all(outgoing.map(async (one) => one)), (ready) =>
+        this.options.batcher.add(ready),
+      )
     }
     const caused = messages.map((message) => this.caused(message, options))
     const gate = new Gate(caused.length, (outgoing) => this.options.batcher.add(outgoing))
@@ -189,6 +198,10 @@ export class Publisher {
     if (encoded instanceof Promise) return encoded.then((ready) => address(to, ready, deliverAt))
     return address(to, encoded, deliverAt)
   }
+}
+
+function isReady(outgoing: readonly (Outgoing | Promise<Outgoing>)[]): outgoing is readonly Outgoing[] {
+  return outgoing.every((one) => !(one instanceof Promise))
 }
 
 function address(topic: string, message: EncodedMessage, deliverAt: number | undefined): Outgoing {

@@ -55,6 +55,7 @@ const BUS: Fields = {
   contracts: { kind: code },
   schemas: { kind: code },
   codec: { kind: code },
+  privacy: { kind: code },
   clock: { kind: code },
   logger: { kind: code },
   retry: { kind: code },

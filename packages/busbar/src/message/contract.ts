@@ -11,6 +11,7 @@ import type { DomainEventClass } from './domain-event.ts'
 import { createEnvelope, Envelope } from './envelope.ts'
 import { ConfigurationError } from './errors.ts'
 import type { Message, MessageKind, Priority } from './message.ts'
+import type { PersonalFields } from './personal.ts'
 import { typed } from './schema.ts'
 import type { Schema } from './schema.ts'
 import type { JsonSchema } from './schemas/json-schema.ts'
@@ -80,8 +81,13 @@ export interface ContractOptions<In> {
    * ArkType do; wrap a Valibot schema in `toStandardJsonSchema`).
    */
   readonly jsonSchema?: JsonSchema
-  /** Dot paths of personal data, for example `customer.email`. What is wrong with them is told without their value. */
-  readonly personal?: readonly string[]
+  /**
+   * Personal data, for example `['customer.email']`. Errors and lists of dead letters never show it; a bus or store with `privacy` keeps
+   * it encrypted, and can forget it. With `{ 'customer.email': 'erased@example.invalid' }` the contract says what stands there then.
+   */
+  readonly personal?: PersonalFields
+  /** Whose personal data it is. Default: the message's subject. */
+  readonly person?: (data: In) => string | undefined
 }
 
 type In<S extends StandardSchemaV1> = StandardSchemaV1.InferInput<S>

@@ -1,6 +1,7 @@
 import { reviverOf } from './dates.ts'
 import { ConfigurationError } from './errors.ts'
 import type { Message, MessageKind, Priority } from './message.ts'
+import type { PersonalFields } from './personal.ts'
 import type { JsonSchema } from './schemas/json-schema.ts'
 import { type WireSchema, wireSchemaOf } from './schemas/wire-schema.ts'
 import { checks, validatorOf } from './schema.ts'
@@ -17,6 +18,8 @@ export interface Definition {
   readonly priority?: Priority | undefined
   /** Dot paths of personal data, whose values no error quotes. Indexes are left out or written `*`. */
   readonly personal: readonly string[]
+  /** What stands at each of them once it is forgotten, where that is declared. */
+  readonly placeholders: ReadonlyMap<string, unknown>
   /** For data at publish. Absent where nothing is checked (`typed()`). */
   readonly validate?: Validate | undefined
   /** For data off a wire: the same, and ISO-8601 strings become Dates where the schema wants Dates. */
@@ -36,6 +39,8 @@ export interface Definition {
   readonly hydrate?: ((message: Message) => Message) | undefined
   readonly keyOf?: Derive | undefined
   readonly subjectOf?: Derive | undefined
+  /** Whose personal data it is, where that is not the subject. */
+  readonly personOf?: Derive | undefined
 }
 
 /** What is taken from the data, if anything. Parameters may be narrower than `unknown`. */
@@ -51,7 +56,8 @@ export interface Declaration {
   readonly jsonSchema?: JsonSchema | undefined
   readonly topic?: string | undefined
   readonly priority?: Priority | undefined
-  readonly personal?: readonly string[] | undefined
+  readonly personal?: PersonalFields | undefined
+  readonly person?: Derive | undefined
   readonly upcast?: Upcasters | undefined
   readonly key?: Derive | undefined
   readonly subject?: Derive | undefined
@@ -84,7 +90,8 @@ export function define(declaration: Declaration): Definition {
     version,
     topic,
     priority,
-    personal,
+    personal: Array.isArray(personal) ? personal : Object.keys(personal),
+    placeholders: new Map(Array.isArray(personal) ? [] : Object.entries(personal)),
     validate: checks(schema) ? validatorOf(schema) : undefined,
     read: checks(schema) ? reviverOf(schema) : undefined,
     answer: checks(answer) ? reviverOf(answer) : undefined,
@@ -94,6 +101,7 @@ export function define(declaration: Declaration): Definition {
     hydrate: declaration.hydrate,
     keyOf: declaration.key,
     subjectOf: declaration.subject,
+    personOf: declaration.person,
   }
 }
 

@@ -28,6 +28,7 @@ import type { Definition, Derive } from './definition.ts'
 import { createMetadata, Envelope } from './envelope.ts'
 import { ConfigurationError } from './errors.ts'
 import type { Message, Metadata, Priority } from './message.ts'
+import type { PersonalFields } from './personal.ts'
 import type { Schema } from './schema.ts'
 import type { JsonSchema } from './schemas/json-schema.ts'
 import type { Upcasters } from './upcast.ts'
@@ -45,7 +46,8 @@ export interface DomainEventStatics {
   readonly jsonSchema?: JsonSchema
   readonly key?: Derive
   readonly subject?: Derive
-  readonly personal?: readonly string[]
+  readonly personal?: PersonalFields
+  readonly person?: Derive
 }
 
 /** A class that extends `DomainEvent`. */
@@ -196,7 +198,7 @@ function remember(
   eventClass: DomainEventClass,
   fields: { readonly [K in keyof Declared]: Declared[K] | undefined },
 ): Definition {
-  const { schema, upcast, jsonSchema, key, subject, personal } = eventClass as DomainEventStatics
+  const { schema, upcast, jsonSchema, key, subject, personal, person } = eventClass as DomainEventStatics
   const prototypeOf = eventClass as unknown as new () => unknown
   const { type = refuseUndeclared(eventClass), version, topic, priority } = fields
   const definition: Definition = define({
@@ -211,6 +213,7 @@ function remember(
     key,
     subject,
     personal,
+    person,
     hydrate: (message) => Reflect.construct(Envelope, [message, message.data, definition], prototypeOf) as Message,
   })
   definitions.set(eventClass, definition)

@@ -5,7 +5,7 @@ import { Envelope } from './envelope.ts'
 import { ValidationError } from './errors.ts'
 import { Snapshot } from './message.ts'
 import type { EncodedMessage, Message } from './message.ts'
-import { withoutPersonal } from './personal.ts'
+import { isPersonal, type Privacy, withoutPersonal, withPlaceholders } from './personal.ts'
 import type { Outcome } from './schema.ts'
 
 /**
@@ -13,7 +13,7 @@ import type { Outcome } from './schema.ts'
  * output is the data, with Dates where it wants them) and, for event classes, made an instance. Every call gives data
  * of its own, so that no handler sees what another one changed. Synchronous wherever the schema is.
  *
- * Without a contract the data is passed through as decoded.
+ * Without a contract the data is passed through as decoded. With `privacy` what was encrypted is readable again, or erased.
  *
  * @throws DecodeError when the body cannot be read, ValidationError when the data does not fit the contract.
  */
@@ -21,12 +21,40 @@ export function open(
   encoded: EncodedMessage,
   definition: Definition | undefined,
   codec: Codec,
+  privacy?: Privacy,
 ): Message | Promise<Message> {
   const data = read(encoded, codec)
+  if (privacy === undefined || encoded.contentType === BYTES) return fitted(encoded, definition, data, false)
+  const revealed = privacy.reveal(data)
+  if (!(revealed instanceof Promise)) return fitted(encoded, definition, revealed.data, revealed.erased)
+  return revealed.then(({ data: readable, erased }) => fitted(encoded, definition, readable, erased))
+}
+
+/** Brought to the contract's version and validated. */
+function fitted(
+  encoded: EncodedMessage,
+  definition: Definition | undefined,
+  data: unknown,
+  erased: boolean,
+): Message | Promise<Message> {
   const { version } = encoded
   if (definition === undefined) return envelope(encoded, data, undefined)
-  if (version === definition.version) return validated(encoded, definition, data)
-  return validated({ ...encoded, version: definition.version }, definition, definition.upcast(data, version))
+  const current = version === definition.version
+  const attributes = current ? encoded : { ...encoded, version: definition.version }
+  const upcast = current ? data : definition.upcast(data, version)
+  if (!erased) return validated(attributes, definition, upcast)
+  return withErased(attributes, definition, withPlaceholders(upcast, definition.placeholders))
+}
+
+/** What was forgotten need not fit the schema: history is to be read all the same. Then the data is given as it was kept. */
+function withErased(attributes: EncodedMessage, definition: Definition, data: unknown): Message | Promise<Message> {
+  if (definition.read === undefined) return message(attributes, definition, data)
+  const accept = (outcome: Outcome): Message => {
+    const isForgiven = 'issues' in outcome && outcome.issues.every(({ path }) => isPersonal(path, definition.personal))
+    return isForgiven ? message(attributes, definition, data) : accepted(attributes, definition, outcome)
+  }
+  const outcome = definition.read(data)
+  return outcome instanceof Promise ? outcome.then(accept) : accept(outcome)
 }
 
 function read({ body, contentType }: EncodedMessage, codec: Codec): unknown {

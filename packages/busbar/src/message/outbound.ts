@@ -1,10 +1,11 @@
 import type { Codec } from './codec.ts'
 import { BYTES } from './content-type.ts'
 import type { Definition } from './definition.ts'
+import { Envelope } from './envelope.ts'
 import { EncodeError, MessageTooLargeError, ValidationError } from './errors.ts'
 import { Snapshot } from './message.ts'
 import type { Attributes, Body, EncodedMessage, Message } from './message.ts'
-import { withoutPersonal } from './personal.ts'
+import { type Privacy, withoutPersonal } from './personal.ts'
 import type { Outcome } from './schema.ts'
 
 export interface PrepareOptions {
@@ -13,6 +14,8 @@ export interface PrepareOptions {
   readonly inProcess: boolean
   /** Largest body in bytes that the broker takes. */
   readonly maxBytes: number
+  /** Encrypts personal fields. Default: they are sent as they are. */
+  readonly privacy?: Privacy | undefined
 }
 
 /** What a message is given because of where it is published. */
@@ -38,12 +41,42 @@ export function prepare(
     if (outcome instanceof Promise) {
       return outcome.then((settled) => {
         refuseIssues(message, definition, settled)
-        return encode(message, given, options)
+        return protect(message, definition, given, options)
       })
     }
     refuseIssues(message, definition, outcome)
   }
-  return encode(message, given, options)
+  return protect(message, definition, given, options)
+}
+
+/** With its personal fields encrypted, where there are any and something does that. */
+function protect(
+  message: Message,
+  definition: Definition | undefined,
+  given: Given,
+  options: PrepareOptions,
+): EncodedMessage | Promise<EncodedMessage> {
+  const { privacy } = options
+  if (privacy === undefined || definition === undefined || definition.personal.length === 0) {
+    return encode(message, given, options)
+  }
+  // Its fields are declared for its present version.
+  const current = message.version === definition.version
+  const data = current ? message.data : definition.upcast(message.data, message.version)
+  const person = definition.personOf?.(data) ?? message.subject
+  if (person === undefined || person === '') {
+    throw new EncodeError(
+      `${message.type} has personal data and says of nobody: give its contract 'person', as in ` +
+        `{ person: (data) => data.customerId }, or the message a subject`,
+      '',
+    )
+  }
+  const sent = (protectedData: unknown): EncodedMessage => {
+    const attributes = current ? message : { ...message, version: definition.version }
+    return encode(new Envelope(attributes, protectedData, undefined), given, options)
+  }
+  const protectedData = privacy.protect(data, definition.personal, person)
+  return protectedData instanceof Promise ? protectedData.then(sent) : sent(protectedData)
 }
 
 function refuseIssues({ type, version }: Message, { personal }: Definition, outcome: Outcome): void {
