@@ -10,7 +10,7 @@ const ports = ['message', 'transaction', 'broker', 'store']
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   message: [],
   // One statement in a transaction of the user's own database.
-  transaction: [],
+  transaction: ['message'],
   broker: ['message', 'transaction'],
   // Its errors are those of the ports.
   store: ['message', 'transaction', 'broker'],

@@ -4,13 +4,17 @@
  */
 export interface Transaction {
   /** Whose SQL it speaks. */
-  readonly dialect: 'postgres' | 'sqlite'
+  readonly dialect: SqlDialect
   /**
    * Runs one statement, written with `?` placeholders; resolves to its rows by column name, empty where it gives none.
    * Rejects where the statement fails or the transaction is over.
    */
   execute(sql: string, params?: readonly SqlParameter[]): Promise<readonly SqlRow[]>
+  /** Whether it is open, where the library tells without a statement. Absent: the database is asked. */
+  isOpen?(): boolean
 }
+
+export type SqlDialect = 'postgres' | 'sqlite'
 
 export type SqlParameter = null | number | bigint | string | Uint8Array
 

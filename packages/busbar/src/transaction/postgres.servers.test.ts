@@ -1,0 +1,164 @@
+import { sql } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/node-postgres'
+import createKnex, { type Knex } from 'knex'
+import { Kysely, PostgresDialect } from 'kysely'
+import { Pool, type PoolClient } from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { atomically } from './atomic.ts'
+import { saidBy } from './errors.ts'
+import {
+  fromDrizzle,
+  fromKnex,
+  fromKysely,
+  fromPg,
+  fromPrisma,
+  fromTypeOrm,
+  type Transaction,
+  TransactionClosedError,
+  TransactionError,
+} from './index.ts'
+
+const url = process.env['BUSBAR_POSTGRES_URL'] ?? ''
+const schema = `transaction_${process.pid}`
+
+let pool: Pool
+let knex: Knex
+beforeAll(async () => {
+  pool = new Pool({ connectionString: url, max: 3, options: `-c search_path=${schema}` })
+  knex = createKnex({ client: 'pg', connection: url, searchPath: [schema], pool: { min: 0, max: 2 } })
+  await pool.query(`CREATE SCHEMA ${schema}`)
+  await pool.query('CREATE TABLE notes (n int PRIMARY KEY, text text, bytes bytea)')
+})
+beforeEach(async () => void (await pool.query('TRUNCATE notes')))
+afterAll(async () => {
+  await pool.query(`DROP SCHEMA ${schema} CASCADE`)
+  await knex.destroy()
+  await pool.end()
+})
+
+const written = async (): Promise<unknown[]> =>
+  (await pool.query<{ n: number }>('SELECT n FROM notes ORDER BY n')).rows.map(({ n }) => n)
+
+/** Runs `work` in a transaction of the library, and rolls back if it rejects. */
+type Within = (work: (tx: Transaction) => Promise<void>) => Promise<void>
+
+async function byHand(work: (client: PoolClient) => Promise<void>): Promise<void> {
+  const client = await pool.connect()
+  try {
+    await client.query('BEGIN')
+    await work(client)
+    await client.query('COMMIT')
+  } catch (error) {
+    await client.query('ROLLBACK')
+    throw error
+  } finally {
+    client.release()
+  }
+}
+
+const libraries: Readonly<Record<string, Within>> = {
+  pg: (work) => byHand((client) => work(fromPg(client))),
+  Kysely: (work) =>
+    new Kysely({ dialect: new PostgresDialect({ pool }) }).transaction().execute((trx) => work(fromKysely(trx))),
+  'a controlled transaction of Kysely': async (work) => {
+    const trx = await new Kysely({ dialect: new PostgresDialect({ pool }) }).startTransaction().execute()
+    try {
+      await work(fromKysely(trx))
+      await trx.commit().execute()
+    } catch (error) {
+      await trx.rollback().execute()
+      throw error
+    }
+  },
+  Drizzle: (work) => drizzle(pool).transaction((tx) => work(fromDrizzle(tx, sql))),
+  Knex: (work) => knex.transaction((trx) => work(fromKnex(trx))),
+  // Neither is here: their methods over pg.
+  'an executor like that of Prisma': (work) =>
+    byHand((client) => {
+      const query = async (text: string, ...values: unknown[]): Promise<never> =>
+        (await client.query(text, values)).rows as never
+      return work(fromPrisma({ $queryRawUnsafe: query }))
+    }),
+  'an entity manager like that of TypeORM': (work) =>
+    byHand((client) => {
+      const query = async (text: string, values: unknown[] = []): Promise<unknown> => {
+        const { rows, rowCount, command } = await client.query(text, values)
+        return command === 'UPDATE' || command === 'DELETE' ? [rows, rowCount] : rows
+      }
+      return work(fromTypeOrm({ query }, 'postgres'))
+    }),
+}
+
+describe.each(Object.entries(libraries))('%s', (_, within) => {
+  test('runs statements with parameters in the transaction, which commits them', async () => {
+    const bytes = Uint8Array.from([0, 255, 63])
+    await within(async (tx) => {
+      expect(tx.dialect).toBe('postgres')
+      await tx.execute(`INSERT INTO notes (n, text, bytes) VALUES (?, 'is it?' || ?::text, ?)`, [1, ' ?', bytes])
+      const rows = await tx.execute('SELECT n, text, bytes FROM notes WHERE n = ?', [1])
+      expect(rows).toEqual([{ n: 1, text: 'is it? ?', bytes: Buffer.from(bytes) }])
+      expect(await tx.execute('UPDATE notes SET text = ? WHERE n = ? RETURNING text', ['x', 1])).toEqual([
+        { text: 'x' },
+      ])
+      expect(await written()).toEqual([])
+    })
+    expect(await written()).toEqual([1])
+  })
+
+  test('nothing is there after a rollback', async () => {
+    const cancelled = within(async (tx) => {
+      await tx.execute('INSERT INTO notes (n) VALUES (?)', [1])
+      throw new Error('cancelled')
+    })
+    await expect(cancelled).rejects.toThrow('cancelled')
+    expect(await written()).toEqual([])
+  })
+
+  test('what fails half-way leaves nothing, and the transaction goes on', async () => {
+    await within(async (tx) => {
+      await tx.execute('INSERT INTO notes (n) VALUES (1)')
+      const failing = atomically(tx, async () => {
+        await tx.execute('INSERT INTO notes (n) VALUES (2)')
+        await tx.execute('INSERT INTO notes (n) VALUES (1)')
+      })
+      const reason = await failing.catch((error: unknown) => error)
+      expect(saidBy(reason)).toMatch(/unique|duplicate key/i)
+      await atomically(tx, () => tx.execute('INSERT INTO notes (n) VALUES (3)'))
+    })
+    expect(await written()).toEqual([1, 3])
+  })
+
+  test('one that is over is refused before anything is written', async () => {
+    let over: Transaction | undefined
+    await within(async (tx) => {
+      over = tx
+    })
+    const late = atomically(over as Transaction, () =>
+      (over as Transaction).execute('INSERT INTO notes (n) VALUES (1)'),
+    )
+    await expect(late).rejects.toThrow(TransactionClosedError)
+    await expect(late).rejects.toThrow(/not open/)
+    expect(await written()).toEqual([])
+  })
+
+  test('one that has failed is refused, and says that it can only be rolled back', async () => {
+    const failed = within(async (tx) => {
+      await tx.execute('SELECT 1 / 0').catch(() => {})
+      await atomically(tx, () => tx.execute('INSERT INTO notes (n) VALUES (1)'))
+    })
+    await expect(failed).rejects.toThrow(TransactionClosedError)
+    await expect(failed).rejects.toThrow(/can only be rolled back/)
+    expect(await written()).toEqual([])
+  })
+})
+
+test('a pool of pg is refused: each of its statements would be a transaction of its own', () => {
+  expect(() => fromPg(pool)).toThrow(TransactionError)
+  expect(() => fromPg(pool)).toThrow(/pool\.connect\(\)/)
+})
+
+test('what does not tell its dialect is refused with what to do', () => {
+  const knexOf = (dialect: string) => ({ isCompleted: () => false, raw: async () => [], client: { dialect } })
+  expect(() => fromKnex(knexOf('mysql2'))).toThrow(/fromKnex\(trx, 'postgres'\)/)
+  expect(fromKnex(knexOf('sqlite3')).dialect).toBe('sqlite')
+})
