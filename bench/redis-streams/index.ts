@@ -4,7 +4,7 @@ const subjects: Readonly<Record<string, Contender>> = {
   raw: {
     load: () => import('./raw.ts'),
     promises:
-      'ioredis: the same entries in as many streams, ids and JSON of the same contract; a batch is a pipeline of XADD; one consumer reads ' +
+      'ioredis: the same entries in as many streams, chosen by key, ids and JSON of the same contract; a batch is a pipeline of XADD; one consumer reads ' +
       'all streams with XREADGROUP, parses each, awaits the handler one message after the other, and sends XACK with the next read. ' +
       'No order between members, no retry, no takeover',
   },

@@ -8,14 +8,15 @@ import { empty, prefixOf, remove, url } from './settings.ts'
 
 /** As many streams as Busbar has by default. */
 const STREAMS = 16
-/** Entries of one stream read at once: 112 of all, Busbar has 100 in memory. */
-const COUNT = 7
+/** Most entries in memory; Busbar has 100. */
+const AHEAD = 112
 /** Milliseconds that a read waits. */
 const BLOCK = 50
 
 /**
- * What a hand-written queue on ioredis would do: the same entries in as many streams, each batch a pipeline of XADD; one consumer
- * of a group reads all streams at once, handles one message after the other, and acknowledges with the next read.
+ * What a hand-written queue on ioredis would do: the same entries in as many streams, of which the key names one, each batch a
+ * pipeline of XADD; one consumer of a group reads all streams at once, handles one message after the other, and acknowledges with
+ * the next read.
  */
 export const open: Open = async (payloadBytes) => {
   const prefix = prefixOf(`raw-${payloadBytes}`)
@@ -25,10 +26,9 @@ export const open: Open = async (payloadBytes) => {
   const payload = payloads(payloadBytes)
   const tally = new Tally()
   const handler = async (_message: Payload): Promise<void> => tally.add()
-  let turn = 0
   const entry = (n: number): [string, '*', ...string[]] => {
-    turn = (turn + 1) % STREAMS
-    return [streams[turn] as string, '*', ...fieldsOf(OrderPlaced.create(payload(n)))]
+    const message = OrderPlaced.create(payload(n))
+    return [streams[streamOf(message.key ?? '')] as string, '*', ...fieldsOf(message)]
   }
 
   let group = 0
@@ -37,14 +37,17 @@ export const open: Open = async (payloadBytes) => {
   const read = async (): Promise<void> => {
     const places = [...streams, ...streams.map(() => '>')]
     let done: (readonly [string, string[]])[] = []
+    // Streams that the last read found something in share what may be in memory: keys do not fill all alike.
+    let count = AHEAD / STREAMS
     for (let reads = live; reads || done.length > 0; reads = live) {
       const pipeline = reader.pipeline()
       for (const [stream, ids] of done) pipeline.xack(stream, `g${group}`, ...ids)
-      if (reads) pipeline.xreadgroup('GROUP', `g${group}`, 'c', 'COUNT', COUNT, 'BLOCK', BLOCK, 'STREAMS', ...places)
+      if (reads) pipeline.xreadgroup('GROUP', `g${group}`, 'c', 'COUNT', count, 'BLOCK', BLOCK, 'STREAMS', ...places)
       const replies = (await pipeline.exec()) ?? []
       const failed = replies.find(([error]) => error !== null)?.[0]
       if (failed) throw failed
       done = reads ? await handle(replies.at(-1)?.[1] as Reply) : []
+      count = Math.floor(AHEAD / Math.max(1, done.length))
     }
   }
   const handle = async (reply: Reply): Promise<(readonly [string, string[]])[]> => {
@@ -90,6 +93,13 @@ export const open: Open = async (payloadBytes) => {
       reader.disconnect()
     },
   }
+}
+
+/** One stream for all messages of a key. */
+function streamOf(key: string): number {
+  let hash = 0
+  for (let at = 0; at < key.length; at++) hash = (Math.imul(hash, 31) + key.charCodeAt(at)) | 0
+  return (hash >>> 0) % STREAMS
 }
 
 type Reply = readonly (readonly [string, readonly (readonly [string, readonly string[]])[]])[] | null

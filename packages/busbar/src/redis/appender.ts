@@ -6,6 +6,7 @@ import { type Reply, run, text } from './connection.ts'
 import type { RedisContext } from './context.ts'
 import type { Delayed } from './delayed.ts'
 import { type CommandClass, Frame, FramedScript } from './frame.ts'
+import { pack } from './packing.ts'
 import { scripts } from './scripts/index.ts'
 import type { Topic } from './topology.ts'
 import { ConnectionCutError } from './unanswered.ts'
@@ -147,16 +148,10 @@ export class Appender {
 
   /** Sends until there is an answer: the number makes it happen once. */
   private async once(placed: readonly Placed[]): Promise<string> {
-    const head = [
-      this.base,
-      this.publisher,
-      String(++this.number),
-      String(placed.length),
-      this.context.hearing.hears(`${this.base}grew`) ? '1' : '0',
-    ]
-    const send = placed.some(({ message }) => typeof message.body !== 'string')
-      ? this.asBytes(head, placed)
-      : this.asText(head, placed)
+    const listens = this.context.hearing.hears(`${this.base}grew`) ? '1' : '0'
+    const head = [this.base, this.publisher, String(++this.number), listens]
+    const args = pack(placed.map(({ message, n, due }) => ({ n, due, fields: toFields(message) })))
+    const send = isText(args) ? this.asText(head, args) : () => run(this.redis, 'busbarPublish', [...head, ...args])
     for (;;) {
       try {
         return text(await send())
@@ -166,31 +161,13 @@ export class Appender {
     }
   }
 
-  private asText(head: readonly string[], placed: readonly Placed[]): () => Promise<Reply> {
-    const frame = new Frame()
-    for (const { message, n, due } of placed) {
-      const fields = toFields(message) as string[]
-      frame.add(String(n))
-      frame.add(due === undefined ? '' : String(due))
-      frame.add(String(fields.length))
-      for (let at = 0; at < fields.length; at += 2) {
-        frame.addName(fields[at] as string)
-        frame.add(fields[at + 1] as string)
-      }
-    }
+  private asText(head: readonly string[], args: readonly string[]): () => Promise<Reply> {
+    const frame = new Frame(args)
     return () => script.run(this.redis, this.command, head, frame)
   }
-
-  private asBytes(head: readonly string[], placed: readonly Placed[]): () => Promise<Reply> {
-    const args: Field[] = [...head]
-    for (const { message, n, due } of placed) {
-      const fields = toFields(message)
-      args.push(String(n), due === undefined ? '' : String(due), String(fields.length))
-      for (const field of fields) args.push(field)
-    }
-    return () => run(this.redis, 'busbarPublish', args)
-  }
 }
+
+const isText = (args: readonly Field[]): args is readonly string[] => args.every((arg) => typeof arg === 'string')
 
 /** A line of `index reason` for each message that failed. */
 function settle(parts: readonly Part[], outcome: string): void {

@@ -5,31 +5,17 @@ import type { Reply } from './connection.ts'
 /** The class of the client's commands, loaded with the client. */
 export type CommandClass = typeof Command
 
-/** Names of fields repeat: their part of the wire is made once. */
-const names = new Map<string, string>()
-
 /**
  * The call of a script with very many text arguments, as it goes over the wire (RESP). The client would look at each argument four
  * times; that is what publishing a batch would mostly consist of.
  */
 export class Frame {
   private readonly pieces: string[] = []
-  private count = 0
+  private readonly count: number
 
-  add(text: string): void {
-    this.count++
-    this.pieces.push(`$${Buffer.byteLength(text)}`, text)
-  }
-
-  addName(name: string): void {
-    this.count++
-    let piece = names.get(name)
-    if (piece === undefined) {
-      piece = `$${Buffer.byteLength(name)}\r\n${name}`
-      // What others call their headers has no end.
-      if (names.size < 1_000) names.set(name, piece)
-    }
-    this.pieces.push(piece)
+  constructor(args: readonly string[]) {
+    this.count = args.length
+    for (const arg of args) this.pieces.push(`$${Buffer.byteLength(arg)}`, arg)
   }
 
   /** `*<count>`, then each argument after its length. */

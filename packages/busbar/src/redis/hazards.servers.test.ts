@@ -249,3 +249,25 @@ test('Pub/Sub subscribes again when its connection was cut, and counts what nobo
     return seen.length > 0
   })
 })
+
+test('a batch of messages that have little in common is stored as each of them is', async () => {
+  const broker = await scene.streams({ partitions: 1 })
+  const { seen, deliver } = collector()
+  await broker.subscribe(spec(), deliver)
+  const plain = batch(40).map((one, n) => {
+    const bytes = Uint8Array.of(0xff, n, 0x0d, 0x0a)
+    const body = n % 5 === 4 ? bytes : one.message.body
+    const metadata = n % 3 === 0 ? { ...one.message.metadata, [`own${n % 2}`]: `ü${n}` } : one.message.metadata
+    const subject = n % 4 === 0 ? `s${n}` : undefined
+    return { ...one, message: { ...one.message, subject, type: `T${n % 2}`, key: 'k', metadata, body } }
+  })
+  const delayed = batch(3, 'k', 100).map((one) => ({ ...one, deliverAt: Date.now() + 300 }))
+  await broker.publish([...plain.slice(0, 20), ...delayed, ...plain.slice(20)])
+  await until(() => seen.length === 43)
+  const sent = [...plain, ...delayed].map((one) => one.message)
+  for (const [at, { message: got }] of seen.entries()) {
+    const { body, ...rest } = sent[at] as (typeof sent)[number]
+    expect(got).toMatchObject(rest)
+    expect(got.body).toEqual(body)
+  }
+})
