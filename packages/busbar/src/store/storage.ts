@@ -119,7 +119,7 @@ export interface EventStorage {
    * other in their stream in the order given.
    *
    * Idempotent by event id: an append whose events the stream has already, one after the other, is a repetition. It
-   * answers as the first did, whatever `expected` says now.
+   * answers as the first did, whatever `expected` says now. Known ids in any other place or order, or beside new ones, are refused.
    *
    * @throws ConcurrencyError where a stream is not as expected, StreamDeletedError where it is deleted, DuplicateEventError
    *   where an id is taken by another event; in a call with several streams for the first stream that is wrong.
@@ -137,13 +137,13 @@ export interface EventStorage {
   info(stream: string): Promise<StreamInfo>
   head(): Promise<StoreHead>
   /**
-   * Calls `wake` soon after events came, also those of other processes (where `capabilities.multiProcess`). Only a hint: whoever
-   * listens reads, and remembers the position. Resolves to what ends it.
+   * Calls `wake` soon after events came and can be read by `readAll`, also those of other processes (where
+   * `capabilities.multiProcess`). Only a hint: whoever listens reads, and remembers the position. Resolves to what ends it.
    */
   listen(wake: Wake): Promise<() => Promise<void>>
   /**
    * Deletes a stream: its events are gone for readers, and a tombstone keeps its name and last revision, so that it is never
-   * begun again by mistake.
+   * begun again by mistake. Deleted already: nothing changes, and it answers with the tombstone.
    *
    * @throws ConcurrencyError where it is not as expected (default `exists`).
    */

@@ -42,3 +42,39 @@ test('--list names every check', () => {
   expect(out.trimEnd().split('\n').length).toBeGreaterThan(100)
   expect(code).toBe(0)
 })
+
+test('runs several targets in one call, brokers and event storages, and sums them up', () => {
+  const { code, out } = run('memory', 'store:memory', '--only', 'stop may be called twice')
+  const lines = out.trimEnd().split('\n')
+  expect(lines).toEqual(expect.arrayContaining(['memory', 'memory: 1 passed, 0 failed', 'store:memory']))
+  expect(lines.at(-1)).toBe('1 passed, 0 failed')
+  expect(code).toBe(0)
+})
+
+test('the JSON of several targets tells the target of each result', () => {
+  const { out } = run('memory', 'store:memory', '--json', '--only', 'may be called twice')
+  const rows = JSON.parse(out) as readonly { readonly target: string; readonly result: string }[]
+  expect(rows.map(({ target, result }) => `${target} ${result}`)).toEqual([
+    'memory passed',
+    'memory passed',
+    'store:memory passed',
+  ])
+})
+
+test('takes the path of a module with an event storage', () => {
+  const module = fileURLToPath(new URL('../event-store/targets/memory.ts', import.meta.url))
+  const { code, out } = run(module, '--only', "'none' takes a stream")
+  expect(out.trimEnd().split('\n').at(-1)).toBe('1 passed, 0 failed')
+  expect(code).toBe(0)
+})
+
+test('--targets names all of them, each with the variable that names its server', () => {
+  const lines = run('--targets').out.trimEnd().split('\n')
+  expect(lines).toEqual(expect.arrayContaining(['memory', 'redis-streams BUSBAR_REDIS_URL', 'store:memory']))
+})
+
+test('--list names the checks of the targets that are given', () => {
+  const lines = run('--list', 'store:memory').out.trimEnd().split('\n')
+  expect(lines).toContain("'none' takes a stream that never had an event")
+  expect(lines).not.toContain('an empty batch is confirmed at once')
+})

@@ -1,26 +1,26 @@
 #!/usr/bin/env node
-/** `npm run conformance -- <target> [--json] [--only text]`: runs the suite over one broker. Exit 1 if a check fails. */
-import { existsSync } from 'node:fs'
-import { extname, resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
+/** `npm run conformance -- <target>… [--json] [--only text]`: runs the suites of brokers and event storages. Exit 1 if a check fails. */
 import { parseArgs } from 'node:util'
+import type { CheckResult } from '../suite/check.ts'
 import { resultLine, resultsAsJson, skipReasons, summaryLine } from '../suite/report.ts'
-import { runConformance } from './runner.ts'
-import type { ConformanceTarget } from './target.ts'
-import { builtInTargets, serverVariables, targetOf } from './targets/index.ts'
+import type { Choice } from '../suite/runner.ts'
+import { checkNames, type Runnable, runnable, targetNames, targetsWithServers } from './runnables.ts'
 
-const usage = `Usage: npm run conformance -- <target> [options]
+const usage = `Usage: npm run conformance -- <target>… [options]
 
-  <target>            ${builtInTargets.join(', ')}, or the path of a module that exports createBroker
+  <target>            brokers: ${targetNames.brokers.join(', ')};
+                      event storages: ${targetNames.storages.join(', ')};
+                      or the path of a module that exports createBroker or createStorage
   --only <text>       only checks whose name holds the text
   --json              results as JSON on standard output
   --concurrency <n>   checks run at once (default 4)
-  --backlog <n>       messages waiting in the check of memory (default 100000)
-  --list              names of all checks
+  --backlog <n>       brokers: messages waiting in the check of memory (default 100000)
+  --events <n>        event storages: events in the checks of a long stream and of memory (default 100000)
+  --list              names of all checks, of these targets or of all
   --targets           names of all targets, each with the variable that names its server, where it needs one`
 
 process.exitCode = await main()
-// A broker that would not stop must not keep this process; what was written is out by then.
+// What would not stop must not keep this process; what was written is out by then.
 setTimeout(() => process.exit(), 2_000).unref()
 
 async function main(): Promise<number> {
@@ -34,24 +34,29 @@ async function main(): Promise<number> {
       help: { type: 'boolean', default: false },
       concurrency: { type: 'string' },
       backlog: { type: 'string' },
+      events: { type: 'string' },
     },
   })
-  const [name, ...more] = positionals
-  if (values.list) return list()
   if (values.targets) {
-    for (const each of builtInTargets) console.log(`${each} ${serverVariables[each] ?? ''}`.trimEnd())
+    for (const { name, variable } of targetsWithServers()) console.log(`${name} ${variable ?? ''}`.trimEnd())
     return 0
   }
-  if (name === undefined || more.length > 0 || values.help) return say(usage, values.help ? 0 : 2)
-  const target = chosen(name)
-  if (target === undefined) return say(`There is no broker and no module '${name}'.\n\n${usage}`, 2)
-  const { results } = await runConformance(target, {
+  if (values.help || (positionals.length === 0 && !values.list)) return say(usage, values.help ? 0 : 2)
+  const chosen: Runnable[] = []
+  for (const name of positionals) {
+    const one = await runnable(name)
+    if (one === undefined) return say(`There is no broker, no event storage and no module '${name}'.\n\n${usage}`, 2)
+    chosen.push(one)
+  }
+  if (values.list) {
+    for (const name of checkNames(chosen)) console.log(name)
+    return 0
+  }
+  const results = await runEach(chosen, values.json, {
     ...(values.only === undefined ? {} : { only: values.only }),
     ...(values.concurrency === undefined ? {} : { concurrency: Number(values.concurrency) }),
     ...(values.backlog === undefined ? {} : { backlog: Number(values.backlog) }),
-    onResult: (result) => {
-      if (!values.json) console.log(resultLine(result))
-    },
+    ...(values.events === undefined ? {} : { events: Number(values.events) }),
   })
   if (values.json) {
     console.log(resultsAsJson(results))
@@ -63,18 +68,25 @@ async function main(): Promise<number> {
   return results.some(({ result }) => result === 'failed') ? 1 : 0
 }
 
-function chosen(name: string): ConformanceTarget | undefined {
-  const builtIn = targetOf(name)
-  if (builtIn !== undefined) return builtIn
-  const path = resolve(name)
-  if (extname(path) === '' || !existsSync(path)) return undefined
-  return { name, module: pathToFileURL(path).href }
-}
-
-async function list(): Promise<number> {
-  const { conformanceChecks } = await import('./checks/index.ts')
-  for (const { name } of conformanceChecks) console.log(name)
-  return 0
+/** One target after the other, so that none is disturbed by another. With several each result tells its target. */
+async function runEach(
+  chosen: readonly Runnable[],
+  quiet: boolean,
+  options: Choice & { readonly backlog?: number; readonly events?: number },
+): Promise<(CheckResult & { readonly target?: string })[]> {
+  const all: (CheckResult & { readonly target?: string })[] = []
+  const several = chosen.length > 1
+  for (const one of chosen) {
+    const { name } = one
+    if (several && !quiet) console.log(`${all.length === 0 ? '' : '\n'}${name}`)
+    const onResult = (result: CheckResult): void => {
+      if (!quiet) console.log(resultLine(result))
+    }
+    const { results } = await one.run({ ...options, onResult })
+    if (several && !quiet) console.log(`${name}: ${summaryLine(results)}`)
+    all.push(...(several ? results.map((result) => ({ ...result, target: name })) : results))
+  }
+  return all
 }
 
 function say(text: string, code: number): number {

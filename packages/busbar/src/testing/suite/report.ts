@@ -24,9 +24,10 @@ export function skipReasons(results: readonly CheckResult[]): readonly string[] 
   return [...reasons].toSorted(([, a], [, b]) => b - a).map(([reason, count]) => `${count} skipped because ${reason}`)
 }
 
-/** The JSON form: an array of name, result and milliseconds; for a failure also its text, for a skip its reason. */
-export function resultsAsJson(results: readonly CheckResult[]): string {
-  const rows = results.map(({ name, result, ms, error, reason }) => ({
+/** The JSON form: an array of name, result and milliseconds; for a failure also its text, for a skip its reason, of several targets each its own. */
+export function resultsAsJson(results: readonly (CheckResult & { readonly target?: string })[]): string {
+  const rows = results.map(({ target, name, result, ms, error, reason }) => ({
+    ...(target === undefined ? {} : { target }),
     name,
     result,
     milliseconds: ms,
