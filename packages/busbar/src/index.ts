@@ -1,6 +1,7 @@
 /** Busbar: a typed event bus that runs on the broker you already have. */
 export { createEventBus, EventBusFactory } from './factory.ts'
-export type { BrokerConfig, BusConfig, HybridConfig } from './config/config.ts'
+export { createEventStore } from './store-factory.ts'
+export type { BrokerConfig, BusConfig, HybridConfig, StoreConfig } from './config/config.ts'
 export * from './bus/index.ts'
 export { HybridEventBus, type HybridEventBusOptions } from './hybrid-event-bus.ts'
 export { DefaultRoutingStrategy, HybridBroker, PriorityRoutingStrategy, type RoutingStrategy } from './hybrid/index.ts'

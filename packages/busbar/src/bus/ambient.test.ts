@@ -2,7 +2,8 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { describe, expect, test } from 'vitest'
 
 import { event, typed } from '../message/contract.ts'
-import { ambient, handledAs } from './ambient.ts'
+import { ambient } from '../message/causation.ts'
+import { handledAs } from './ambient.ts'
 
 const Happened = event('Happened', typed<{ n: number }>())
 const first = Happened.create({ n: 1 })

@@ -1,13 +1,13 @@
 import { type Broker, type Outgoing, UnsupportedError } from '../broker/index.ts'
+import { ambient, inherit } from '../message/causation.ts'
 import type { Codec } from '../message/codec.ts'
 import { type Definition, definitionOfMessage } from '../message/contract.ts'
 import type { ContractRegistry } from '../message/contracts.ts'
 import { Envelope } from '../message/envelope.ts'
 import { ConfigurationError } from '../message/errors.ts'
-import type { EncodedMessage, Message, MessageKind, Metadata } from '../message/message.ts'
+import type { EncodedMessage, Message, MessageKind } from '../message/message.ts'
 import { type Given, prepare } from '../message/outbound.ts'
 import type { Privacy } from '../message/personal.ts'
-import { ambient, INHERITED } from './ambient.ts'
 import type { Batcher } from './batcher.ts'
 import type { Clock } from './clock.ts'
 import { Gate } from './gate.ts'
@@ -206,18 +206,4 @@ function isReady(outgoing: readonly (Outgoing | Promise<Outgoing>)[]): outgoing 
 
 function address(topic: string, message: EncodedMessage, deliverAt: number | undefined): Outgoing {
   return deliverAt === undefined ? { topic, message } : { topic, message, deliverAt }
-}
-
-/** Explicit metadata wins; a correlation id that is the message's own id was not given. */
-function inherit(message: Message, cause: Message): Metadata {
-  const { metadata } = message
-  const inherited: Record<string, string | undefined> = {}
-  for (const name of INHERITED) if (cause.metadata[name] !== undefined) inherited[name] = cause.metadata[name]
-  const given = metadata.correlationId !== message.id
-  return {
-    ...inherited,
-    causationId: cause.id,
-    ...metadata,
-    correlationId: given ? metadata.correlationId : cause.metadata.correlationId,
-  }
 }

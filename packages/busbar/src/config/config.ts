@@ -3,10 +3,13 @@ import type { BusOptions } from '../bus/index.ts'
 import { ConfigurationError } from '../message/errors.ts'
 import { type BrokerConfig, BROKERS } from './brokers/index.ts'
 import type { Routing } from '../hybrid/index.ts'
+import type { Entry } from './entry.ts'
 import { checked, code, count, counts, type Fields, flag, names, text } from './fields.ts'
-import { named } from './url.ts'
+import { STORES, type StoreConfig } from './stores/index.ts'
+import { type Entries, named } from './url.ts'
 
 export type { BrokerConfig } from './brokers/index.ts'
+export type { StoreConfig } from './stores/index.ts'
 
 /** Settings of a bus as data: changing the broker is changing `broker`, nothing else. */
 export interface BusConfig extends BusOptions {
@@ -106,35 +109,50 @@ export function busOptions(given: BusConfig, env: Environment): BusConfig {
 }
 
 /** A broker's type and settings, from an object or a URL, checked and completed from the environment. */
-export function brokerSettings(
-  given: string | BrokerConfig,
+export function brokerSettings(given: string | BrokerConfig, env: Environment): Settled<BrokerConfig['type']> {
+  return settings('broker', BROKERS, given, env)
+}
+
+/** The same for an event storage. */
+export function storeSettings(given: string | StoreConfig, env: Environment): Settled<StoreConfig['type']> {
+  return settings('store', STORES, given, env)
+}
+
+interface Settled<Type> {
+  readonly type: Type
+  readonly settings: Record<string, unknown>
+}
+
+function settings<Type extends string>(
+  what: string,
+  entries: Entries<Type>,
+  given: string | { readonly type: Type },
   env: Environment,
-): { type: BrokerConfig['type']; settings: Record<string, unknown> } {
+): Settled<Type> {
   if (typeof given === 'string') {
-    const { type, given: own } = named(given)
-    return { type, settings: settled(type, `broker URL ${type}:`, own, env) }
+    const { type, given: own } = named(what, entries, given)
+    return { type, settings: settled(entries[type], `${what} URL ${type}:`, own, env) }
   }
   const { type } = given
-  const known = Object.keys(BROKERS) as BrokerConfig['type'][]
+  const known = Object.keys(entries) as Type[]
   if (!known.includes(type)) {
-    throw new ConfigurationError(`option 'broker.type' must be one of ${known.join(', ')}, not '${String(type)}'`)
+    throw new ConfigurationError(`option '${what}.type' must be one of ${known.join(', ')}, not '${String(type)}'`)
   }
   for (const name of Object.keys(given)) {
     if (name !== 'type' && name !== type) {
-      throw new ConfigurationError(`unknown option 'broker.${name}'; with type '${type}' known here: type, ${type}`)
+      throw new ConfigurationError(`unknown option '${what}.${name}'; with type '${type}' known here: type, ${type}`)
     }
   }
   const own = (given as unknown as Record<string, Record<string, unknown> | undefined>)[type] ?? {}
-  return { type, settings: settled(type, `broker.${type}`, own, env) }
+  return { type, settings: settled(entries[type], `${what}.${type}`, own, env) }
 }
 
 function settled(
-  type: BrokerConfig['type'],
+  entry: Entry<unknown>,
   place: string,
   given: Record<string, unknown>,
   env: Environment,
 ): Record<string, unknown> {
-  const entry = BROKERS[type]
-  const settings = checked(place, given, entry.fields, env)
-  return entry.complete?.(settings, given) ?? settings
+  const own = checked(place, given, entry.fields, env)
+  return entry.complete?.(own, given) ?? own
 }

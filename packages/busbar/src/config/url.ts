@@ -1,9 +1,12 @@
 import { ConfigurationError } from '../message/errors.ts'
-import { BROKERS, type BrokerConfig, type BrokerUrl } from './brokers/index.ts'
+import type { Entry, EntryUrl } from './entry.ts'
 
-/** A URL taken apart: the kind of broker, and the settings that the URL names. */
-export interface Named {
-  readonly type: BrokerConfig['type']
+/** What a URL can name: brokers or event storages, by type. */
+export type Entries<Type extends string> = Readonly<Record<Type, Entry<unknown>>>
+
+/** A URL taken apart: the kind of broker or storage, and the settings that the URL names. */
+export interface Named<Type extends string> {
+  readonly type: Type
   readonly given: Record<string, unknown>
 }
 
@@ -13,19 +16,20 @@ export interface Named {
  * Taken apart by hand, because `new URL` knows no list of hosts (`kafka://a:9092,b:9092`). Errors never show more of a URL
  * than its scheme: it can hold a password.
  *
+ * @param what `broker` or `store`, for errors.
  * @throws ConfigurationError with the schemes that there are.
  */
-export function named(url: string): Named {
+export function named<Type extends string>(what: string, entries: Entries<Type>, url: string): Named<Type> {
   const colon = url.indexOf(':')
   const scheme = colon === -1 ? '' : url.slice(0, colon).toLowerCase()
-  const type = typeOf(scheme)
+  const type = typeOf(entries, scheme)
   if (type === undefined) {
-    const known = Object.values(BROKERS).flatMap((each) => each.schemes.map((one) => `${one}:`))
+    const known = Object.values<Entry<unknown>>(entries).flatMap((each) => each.schemes.map((one) => `${one}:`))
     throw new ConfigurationError(
-      `broker URL '${colon === -1 ? url : `${scheme}:…`}' has an unknown scheme; known: ${known.join(', ')} (for example sqlite:orders.db)`,
+      `${what} URL '${colon === -1 ? url : `${scheme}:…`}' has an unknown scheme; known: ${known.join(', ')} (for example sqlite:orders.db)`,
     )
   }
-  const entry = BROKERS[type]
+  const entry = entries[type]
   const { fields, clientParameters = [] } = entry
   const rest = url.slice(colon + 1)
   const mark = rest.indexOf('?')
@@ -42,10 +46,10 @@ export function named(url: string): Named {
     own[name] = field === undefined ? value : (field.kind.parse(value) ?? value)
   }
   const href = `${scheme}:${path}${clients.size === 0 ? '' : `?${clients.toString()}`}`
-  return { type, given: { ...entry.ofUrl({ scheme, path, href } satisfies BrokerUrl), ...own } }
+  return { type, given: { ...entry.ofUrl({ scheme, path, href } satisfies EntryUrl), ...own } }
 }
 
-function typeOf(scheme: string): BrokerConfig['type'] | undefined {
-  const found = Object.entries(BROKERS).find(([, { schemes }]) => schemes.includes(scheme))
-  return found?.[0] as BrokerConfig['type'] | undefined
+function typeOf<Type extends string>(entries: Entries<Type>, scheme: string): Type | undefined {
+  const types = Object.keys(entries) as Type[]
+  return types.find((type) => entries[type].schemes.includes(scheme))
 }

@@ -1,0 +1,10 @@
+import type { StoreEntry } from './entry.ts'
+import { memory, type MemoryStoreConfig } from './memory.ts'
+
+export type { StoreEntry } from './entry.ts'
+
+/** Which event storage, and its own settings under its own name. */
+export type StoreConfig = MemoryStoreConfig
+
+/** Every kind of event storage that can be named by a URL or a type. */
+export const STORES: Readonly<Record<StoreConfig['type'], StoreEntry>> = { memory }

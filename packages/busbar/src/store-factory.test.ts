@@ -1,0 +1,37 @@
+import { expect, expectTypeOf, test } from 'vitest'
+import { EventStore } from './eventstore/index.ts'
+import { OrderPaid, OrderPlaced } from './eventstore/fixtures/orders.ts'
+import { MemoryEventStorage } from './memory/index.ts'
+import { createEventStore } from './store-factory.ts'
+
+test('a URL and contracts are all that an event store needs', async () => {
+  await using store = await createEventStore('memory:?maxEventBytes=2048', { contracts: [OrderPlaced, OrderPaid] })
+  await store.append('order-1', OrderPlaced.create({ total: 1 }))
+  const [placed] = await store.replayEvents('order-1')
+  expectTypeOf(placed?.type).toEqualTypeOf<'OrderPlaced' | 'OrderPaid' | undefined>()
+  expect(store.storage.name).toBe('memory')
+  await expect(store.append('order-2', OrderPlaced.create({ total: 1, note: 'x'.repeat(3000) }))).rejects.toThrow(
+    /2048/,
+  )
+})
+
+test('a type with its settings, a storage of your own, and the environment do as well', async () => {
+  const storage = new MemoryEventStorage()
+  expect((await createEventStore(storage)).storage).toBe(storage)
+  const config = { type: 'memory', memory: { maxEventBytes: 9 } } as const
+  expect((await createEventStore(config)).storage.capabilities.maxEventBytes).toBe(9)
+  const env = { BUSBAR_STORE_URL: 'memory:', BUSBAR_STORE_MEMORY_MAX_EVENT_BYTES: '7' }
+  const store = await createEventStore(undefined, {}, env)
+  expect(store).toBeInstanceOf(EventStore)
+  expect(store.storage.capabilities.maxEventBytes).toBe(7)
+})
+
+test.each([
+  [undefined, /no event store was named.*BUSBAR_STORE_URL/],
+  ['kafak://me:secret@host', /store URL 'kafak:…' has an unknown scheme; known: memory:/],
+  ['memory:somewhere', /takes no path/],
+  ['memory:?size=1', /unknown option 'store URL memory:.size'; known here: maxEventBytes/],
+  [{ type: 'mongo' } as never, /'store.type' must be one of memory/],
+] as const)('%j is refused', async (target, message) => {
+  await expect(createEventStore(target, {}, {})).rejects.toThrow(message)
+})
