@@ -14,6 +14,7 @@ import {
   typed,
   ValidationError,
 } from '../message/index.ts'
+import { MemoryKeyStore, PersonalData } from '../privacy/index.ts'
 import { AppendError, BEGINNING, ConcurrencyError } from '../store/index.ts'
 import { UnknownEventError, UnreadableEventError } from './errors.ts'
 import { EventStore } from './event-store.ts'
@@ -245,6 +246,20 @@ describe('what is read', () => {
     expect((await store.getEvents('a-1'))[0]?.data).toEqual({ n: 10n })
     for await (const { message } of store.storage.readAll()) expect(message.body).toBeInstanceOf(Snapshot)
   })
+})
+
+test('personal data is encrypted in the storage, and still readable history once a person is forgotten', async () => {
+  const Joined = event('Joined', z.object({ id: z.string(), email: z.string() }), {
+    personal: ['email'],
+    person: ({ id }) => id,
+  })
+  const privacy = new PersonalData({ keys: new MemoryKeyStore() })
+  const store = new EventStore(new MemoryEventStorage(), { contracts: [Joined], privacy })
+  await store.append('member-1', Joined.create({ id: 'ada', email: 'ada@example.org' }))
+  for await (const { message } of store.storage.readAll()) expect(JSON.stringify(message)).not.toContain('example.org')
+  expect((await store.replayEvents('member-1'))[0]?.data).toEqual({ id: 'ada', email: 'ada@example.org' })
+  await privacy.forget('ada')
+  expect((await store.replayEvents('member-1'))[0]?.data).toEqual({ id: 'ada', email: '[erased]' })
 })
 
 describe('the thin forms', () => {

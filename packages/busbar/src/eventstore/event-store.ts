@@ -60,15 +60,15 @@ export class EventStore<C extends ContractLike = ContractLike> {
 
   /** @throws ConfigurationError where two contracts have one type, or a retention makes no sense. */
   constructor(storage: EventStorage, options: EventStoreOptions<C> = {}) {
-    const { contracts = [], source = 'busbar', topic = 'events', retention = {} } = options
+    const { contracts = [], source = 'busbar', topic = 'events', retention = {}, privacy } = options
     this.storage = storage
     this.codec = options.codec ?? new JsonCodec()
     this.#logger = options.logger ?? standardErrorLogger
     this.#clock = options.clock ?? { now: () => Date.now() }
     this.#retentionInterval = options.retentionInterval ?? 60_000
     for (const contract of contracts) this.learn(contract)
-    this.#writer = new Writer({ storage, registry: this.#registry, codec: this.codec, source, topic })
-    this.#reader = new Reader(this.#registry, this.codec)
+    this.#writer = new Writer({ storage, registry: this.#registry, codec: this.codec, privacy, source, topic })
+    this.#reader = new Reader(this.#registry, this.codec, privacy)
     this.#keeping = new Keeping(storage, retention)
   }
 

@@ -1,5 +1,5 @@
 import type { BrokerLogger } from '../broker/logger.ts'
-import type { Codec, ContractLike, Message, Metadata } from '../message/index.ts'
+import type { Codec, ContractLike, Message, Metadata, Privacy } from '../message/index.ts'
 import type { Expected, Position } from '../store/index.ts'
 import type { Transaction } from '../transaction/index.ts'
 import type { RecordedEvent } from './recorded-event.ts'
@@ -11,6 +11,8 @@ export interface EventStoreOptions<C extends ContractLike = ContractLike> {
   readonly source?: string
   /** Default: `JsonCodec`. */
   readonly codec?: Codec
+  /** Encrypts what contracts mark as personal (`PersonalData` of busbar/privacy). Default: nothing does. */
+  readonly privacy?: Privacy
   /** Default: one JSON line each on standard error. */
   readonly logger?: BrokerLogger
   /** For retention. Default: the machine's. */

@@ -4,6 +4,7 @@ import {
   DecodeError,
   type Message,
   open,
+  type Privacy,
   ValidationError,
 } from '../message/index.ts'
 import type { StoredEvent } from '../store/index.ts'
@@ -15,9 +16,12 @@ export class Reader {
   readonly #registry: ContractRegistry
   readonly #codec: Codec
 
-  constructor(registry: ContractRegistry, codec: Codec) {
+  readonly #privacy: Privacy | undefined
+
+  constructor(registry: ContractRegistry, codec: Codec, privacy: Privacy | undefined) {
     this.#registry = registry
     this.#codec = codec
+    this.#privacy = privacy
   }
 
   /** Synchronous wherever the schema is. @throws UnreadableEventError */
@@ -26,7 +30,7 @@ export class Reader {
     const definition = this.#registry.get(message.type)
     try {
       // Its place is the storage's word: the writer knew it only where it expected a revision.
-      const opened = open({ ...message, revision }, definition, this.#codec)
+      const opened = open({ ...message, revision }, definition, this.#codec, this.#privacy)
       if (!(opened instanceof Promise)) return recorded(stored, opened, definition !== undefined)
       return opened.then(
         (event) => recorded(stored, event, definition !== undefined),

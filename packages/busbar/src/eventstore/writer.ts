@@ -7,6 +7,7 @@ import {
   type Message,
   type Metadata,
   prepare,
+  type Privacy,
 } from '../message/index.ts'
 import { ambient, inherit } from '../message/causation.ts'
 import { Envelope } from '../message/envelope.ts'
@@ -16,6 +17,7 @@ export interface WriterOptions {
   readonly storage: EventStorage
   readonly registry: ContractRegistry
   readonly codec: Codec
+  readonly privacy: Privacy | undefined
   readonly source: string
   readonly topic: string
 }
@@ -48,7 +50,7 @@ export class Writer {
 
   #event(stream: string, event: Message, revision: number | undefined, given: Given): NewEvent | Promise<NewEvent> {
     refuseWrong(stream, event, revision)
-    const { registry, codec, storage, topic, source } = this.#options
+    const { registry, codec, privacy, storage, topic, source } = this.#options
     const own = definitionOfMessage(event)
     if (own !== undefined) registry.learn(own)
     const definition = own ?? registry.get(event.type)
@@ -66,7 +68,7 @@ export class Writer {
       definition,
     )
     const to = definition?.topic ?? topic
-    const encoded = prepare(placed, definition, { codec, inProcess, maxBytes: maxEventBytes })
+    const encoded = prepare(placed, definition, { codec, privacy, inProcess, maxBytes: maxEventBytes })
     return encoded instanceof Promise
       ? encoded.then((message) => ({ topic: to, message }))
       : { topic: to, message: encoded satisfies EncodedMessage }
