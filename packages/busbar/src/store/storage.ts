@@ -59,7 +59,7 @@ export interface AppendOptions {
   /**
    * Runs in the transaction of the append, when its events are written and before they are committed: what it writes through `tx`
    * is there exactly if they are. If it rejects, nothing is written and `append` rejects with its error. Not called for
-   * repetitions. Only where `capabilities.transactions`.
+   * repetitions. Only where `capabilities.transactions`, and not beside `tx`: in a transaction of yours you call your function yourself.
    */
   readonly inline?: (tx: Transaction, stored: readonly StoredEvent[]) => Promise<void>
 }

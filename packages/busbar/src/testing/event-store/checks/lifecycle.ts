@@ -29,9 +29,9 @@ export const lifecycleChecks: readonly StorageCheck[] = [
       const calls: Record<string, () => Promise<unknown>> = {
         start: () => storage.start(),
         append: () => append(storage, 'order-1', 1),
-        readStream: () => all(storage.readStream('order-1')),
-        readAll: () => all(storage.readAll()),
-        readByCorrelation: () => all(storage.readByCorrelation('x')),
+        readStream: async () => all(storage.readStream('order-1')),
+        readAll: async () => all(storage.readAll()),
+        readByCorrelation: async () => all(storage.readByCorrelation('x')),
         info: () => storage.info('order-1'),
         head: () => storage.head(),
         listen: () => storage.listen(() => undefined),

@@ -83,7 +83,12 @@ export const liveChecks: readonly StorageCheck[] = [
       const writing = write(100)
       const follower = await new Follower(storage, undefined, 7).start()
       ctx.onEnd(() => follower.stop())
-      await Promise.all([writing, write(100)])
+      await Promise.all([writing, write(85)])
+      // Now and then, so that each has to be told by itself.
+      for (let n = 0; n < 15; n++) {
+        await write(1)
+        await new Promise((resolve) => setTimeout(resolve, n))
+      }
       const ids = idsOf(await all(storage.readAll()))
       assert.equal(ids.length, 600)
       await ctx.eventually(

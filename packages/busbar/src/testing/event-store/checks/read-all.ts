@@ -222,10 +222,10 @@ export const readAllChecks: readonly StorageCheck[] = [
         }
         return ids
       }
-      const written = await Promise.all(upTo(5).map(write)).finally(() => {
+      const writers = Promise.all(upTo(5).map(write)).finally(() => {
         writing = false
       })
-      const seen = await reading
+      const [seen, written] = await Promise.all([reading, writers])
       assertOrdered(seen)
       assertStreamsWhole(seen)
       assertEachOnce(idsOf(seen), written.flat())

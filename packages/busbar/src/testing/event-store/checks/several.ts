@@ -93,12 +93,10 @@ export const severalChecks: readonly StorageCheck[] = [
           await storage.append([to(`left-${lane}`, [one()]), to('middle', [one()]), to(`right-${lane}`, [one()])])
         }
       }
-      try {
-        await Promise.all(upTo(4).map(write))
-      } finally {
+      const writing = Promise.all(upTo(4).map(write)).finally(() => {
         writers.done = true
-      }
-      await reading
+      })
+      await Promise.all([reading, writing])
     },
   },
 ]
