@@ -29,6 +29,15 @@ export class UnreadableEventError extends BusbarError {
   }
 }
 
+/** Thrown by what runs inline in an append: nothing was written, and the same append works a moment later. The store makes it again. */
+export class AppendAgainError extends BusbarError {
+  override readonly name: string = 'AppendAgainError'
+
+  constructor(why: string) {
+    super(`${why}: roll the transaction back and append again a moment later`)
+  }
+}
+
 /** An event is of a type that whoever reads has no contract or no handling of, where passing over it could give a wrong state. */
 export class UnknownEventError extends BusbarError {
   override readonly name: string = 'UnknownEventError'

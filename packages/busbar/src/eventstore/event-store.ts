@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type BrokerLogger, standardErrorLogger } from '../broker/logger.ts'
 import {
   type Codec,
@@ -19,7 +20,7 @@ import type {
   StoreHead,
   StreamInfo,
 } from '../store/index.ts'
-import { UnknownEventError } from './errors.ts'
+import { AppendAgainError, UnknownEventError } from './errors.ts'
 import type {
   AppendEventsOptions,
   AppendOneOptions,
@@ -34,6 +35,10 @@ import type { EventOf, NewEventOf, RecordedEvent } from './recorded-event.ts'
 import { Keeping, type SnapshotOf } from './retention.ts'
 import { type EventHandler, type EventSubscription, Follower } from './subscription.ts'
 import { Writer } from './writer.ts'
+
+/** Milliseconds between two tries of an append that something inline wants made again, and until it is given up. */
+const AGAIN_AFTER = 10
+const LONGEST_AGAIN = 10_000
 
 /**
  * Streams of typed events over any storage. What is appended is validated by its contract; what is read is decoded, brought to
@@ -133,7 +138,16 @@ export class EventStore<C extends ContractLike = ContractLike> {
     for (const { stream, events, expected = 'any' } of appends) {
       ready.push(await this.#writer.append(stream, events, expected, options))
     }
-    return this.storage.append(ready, this.#transaction(options))
+    const transaction = this.#transaction(options)
+    for (const deadline = performance.now() + LONGEST_AGAIN; ; await sleep(AGAIN_AFTER)) {
+      try {
+        return await this.storage.append(ready, transaction)
+      } catch (error) {
+        // In a transaction of somebody else it is theirs to make again.
+        if (!(error instanceof AppendAgainError) || options.tx !== undefined || performance.now() > deadline)
+          throw error
+      }
+    }
   }
 
   /** The events of a stream. Of one that is deleted or was never there, none: `info` tells which. @throws UnreadableEventError */

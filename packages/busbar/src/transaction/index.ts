@@ -1,3 +1,4 @@
+export * from './database.ts'
 export * from './drizzle.ts'
 export { TransactionClosedError, TransactionError } from './errors.ts'
 export type * from './inbox.ts'

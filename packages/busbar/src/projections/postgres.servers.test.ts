@@ -1,0 +1,62 @@
+import pg from 'pg'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { pgDatabase } from '../transaction/database.ts'
+import { Placed, shop, totals } from './fixtures/shop.ts'
+import { Projections, SqlReadModel } from './index.ts'
+
+const schema = `projections_${process.pid}_${Date.now()}`
+const options = { pollInterval: 20, retries: 1, logger: { warn: () => {}, error: () => {} } }
+let pool: pg.Pool
+
+beforeAll(async () => {
+  const connectionString = process.env['BUSBAR_POSTGRES_URL'] as string
+  const admin = new pg.Client({ connectionString })
+  await admin.connect()
+  await admin.query(`CREATE SCHEMA ${schema}`)
+  await admin.end()
+  pool = new pg.Pool({ connectionString, max: 8, options: `-c search_path=${schema}` })
+})
+
+afterAll(async () => {
+  await pool.query(`DROP SCHEMA ${schema} CASCADE`)
+  await pool.end()
+})
+
+test('read models in Postgres: applied once by several, shown whole, rebuilt beside the live one', async () => {
+  const store = shop()
+  for (let i = 0; i < 20; i++)
+    await store.append(
+      `order-${i}`,
+      [1, 2, 3].map((total) => Placed.create({ total })),
+    )
+  const make = (): Projections<never> =>
+    new Projections(store, new SqlReadModel(pgDatabase(pool)), [totals({ partitions: 4 })], options) as never
+  const [one, two] = [make(), make()]
+  // At once: tables, build and claims are each made by one of them.
+  await Promise.all([one.start(), two.start()])
+  try {
+    await two.caughtUp('totals', { timeout: 30_000 })
+    const sums = async (): Promise<unknown> =>
+      (await pool.query('SELECT COUNT(*)::int AS n, SUM(total)::int AS sum, SUM(events)::int AS events FROM totals'))
+        .rows[0]
+    expect(await sums()).toEqual({ n: 20, sum: 120, events: 60 })
+    const seen = new Set<string>()
+    const state = { done: false }
+    const rebuilding = one.rebuild('totals').then(() => (state.done = true))
+    while (!state.done) seen.add(JSON.stringify(await sums()))
+    await rebuilding
+    expect([...seen]).toEqual([JSON.stringify({ n: 20, sum: 120, events: 60 })])
+    await vi.waitFor(async () => expect((await two.status('totals')).live?.build).toBe(2), { timeout: 30_000 })
+    await one.stop()
+    await store.append('order-0', Placed.create({ total: 100 }))
+    await two.caughtUp('totals', { timeout: 30_000 })
+    expect(await sums()).toEqual({ n: 20, sum: 220, events: 61 })
+    const { rows } = await pool.query(
+      `SELECT tablename FROM pg_tables WHERE schemaname = $1 AND tablename LIKE 'totals%'`,
+      [schema],
+    )
+    expect(rows).toEqual([{ tablename: 'totals__b2' }])
+  } finally {
+    await Promise.all([one.stop(), two.stop()])
+  }
+})
