@@ -10,8 +10,8 @@ import {
   checkName,
   ConcurrencyError,
   DuplicateEventError,
+  type DeleteStreamOptions,
   type EventStorage,
-  type Expected,
   meet,
   type Position,
   type ReadAllOptions,
@@ -35,6 +35,7 @@ interface Stream {
   first: number
   events: StoredEvent[]
   deletedAt: number | undefined
+  deletedBy: string | undefined
 }
 
 /** Keeps events for as long as the process lives: for tests. What is read is a view of that moment. */
@@ -128,10 +129,7 @@ export class MemoryEventStorage implements EventStorage {
     return async () => void this.#listeners.delete(own)
   }
 
-  async deleteStream(
-    stream: string,
-    { expected = 'exists' }: { readonly expected?: Expected } = {},
-  ): Promise<StreamInfo> {
+  async deleteStream(stream: string, { expected = 'exists', by }: DeleteStreamOptions = {}): Promise<StreamInfo> {
     this.#assertRunning()
     checkName(stream)
     const info = this.#infoOf(stream)
@@ -140,6 +138,7 @@ export class MemoryEventStorage implements EventStorage {
     const kept = this.#streams.get(stream)
     if (kept === undefined) throw new ConcurrencyError(stream, 'exists', -1)
     kept.deletedAt = this.#now()
+    kept.deletedBy = by
     this.#forget(kept, info.revision + 1)
     return this.#infoOf(stream)
   }
@@ -160,7 +159,7 @@ export class MemoryEventStorage implements EventStorage {
   }
 
   #keep({ stream, events }: Append): Appended {
-    const kept = this.#streams.get(stream) ?? { first: 0, events: [], deletedAt: undefined }
+    const kept = this.#streams.get(stream) ?? { first: 0, events: [], deletedAt: undefined, deletedBy: undefined }
     this.#streams.set(stream, kept)
     const storedAt = this.#now()
     let revision = this.#infoOf(stream).revision
@@ -188,9 +187,10 @@ export class MemoryEventStorage implements EventStorage {
   #infoOf(stream: string): StreamInfo {
     const kept = this.#streams.get(stream)
     if (kept === undefined) return { stream, revision: -1, first: 0 }
-    const { first, events, deletedAt } = kept
+    const { first, events, deletedAt, deletedBy } = kept
     const info = { stream, revision: first + events.length - 1, first }
-    return deletedAt === undefined ? info : { ...info, deletedAt }
+    if (deletedAt === undefined) return info
+    return { ...info, deletedAt, ...(deletedBy === undefined ? {} : { deletedBy }) }
   }
 
   /** Ids stay known, so that a late repetition of an append is recognised. */

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { partitionOf } from '../broker/partitioning.ts'
+import { migrationsOf } from './migrations.ts'
 import { ack, collector, insert, message, out, spec, until, World } from './fixtures/world.ts'
 
 let world: World
@@ -175,7 +176,7 @@ test('several processes that start at once make the schema once', async () => {
   for (const broker of brokers) expect(await broker.verify()).toEqual([])
   const client = await world.client()
   expect((await client.query('SELECT value FROM busbar_meta WHERE name = $1', ['schema'])).rows).toEqual([
-    { value: '1' },
+    { value: String(migrationsOf(world.schema).length) },
   ])
 })
 

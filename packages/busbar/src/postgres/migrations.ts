@@ -111,5 +111,37 @@ export function migrationsOf(schema: string): readonly (readonly string[])[] {
       `CREATE INDEX busbar_set_aside_lane ON busbar_set_aside (grp, topic, lane, state, origin) WHERE lane IS NOT NULL`,
       `CREATE INDEX busbar_set_aside_message ON busbar_set_aside (grp, id)`,
     ],
+    // Events are messages of the log that have a place in a stream (`sql/events/`).
+    [
+      `ALTER TABLE busbar_messages ADD COLUMN stream text, ADD COLUMN stream_revision bigint, ADD COLUMN category text,
+         ADD COLUMN correlation text, ADD COLUMN stored_at ${TIME}`,
+      // All are of events alone: a plain message costs nothing more.
+      `CREATE UNIQUE INDEX busbar_events_stream ON busbar_messages (stream, stream_revision) WHERE stream IS NOT NULL`,
+      `CREATE UNIQUE INDEX busbar_events_id ON busbar_messages (id) WHERE stream IS NOT NULL`,
+      `CREATE INDEX busbar_events_order ON busbar_messages (position) WHERE stream_revision >= 0`,
+      `CREATE INDEX busbar_events_type ON busbar_messages (type, position) WHERE stream_revision >= 0`,
+      `CREATE INDEX busbar_events_category ON busbar_messages (category, position) WHERE stream_revision >= 0`,
+      `CREATE INDEX busbar_events_correlation ON busbar_messages (correlation, position) WHERE stream_revision >= 0`,
+      `CREATE INDEX busbar_events_forgotten ON busbar_messages (topic, partition, position) WHERE stream_revision < 0`,
+      // Rewritten with every append. The column last: epoch and transaction of its last event (`events.ts`).
+      `CREATE TABLE busbar_streams (
+        stream text PRIMARY KEY,
+        revision bigint NOT NULL,
+        first bigint NOT NULL DEFAULT 0,
+        last ${POSITION} NOT NULL,
+        deleted_at ${TIME},
+        deleted_by text
+      ) WITH (fillfactor = 70)`,
+      `CREATE TABLE busbar_checkpoints (
+        name text PRIMARY KEY,
+        position ${POSITION} NOT NULL DEFAULT '',
+        owner text,
+        token bigint NOT NULL DEFAULT 0,
+        expires ${TIME} NOT NULL DEFAULT 0,
+        updated_at ${TIME} NOT NULL
+      ) WITH (fillfactor = 50)`,
+      // Up to where retention has been: of what is before that only events are left.
+      `ALTER TABLE busbar_tallies ADD COLUMN swept ${POSITION}`,
+    ],
   ]
 }

@@ -26,7 +26,7 @@ import { Publisher } from './publisher.ts'
 import { Retention, type RetentionOptions } from './retention.ts'
 import { assertStorable } from './rows.ts'
 import { migrate } from './schema.ts'
-import { Ticker } from './ticker.ts'
+import { type Ticked, Ticker } from './ticker.ts'
 import { Topics } from './topics.ts'
 
 export interface SqlBrokerOptions {
@@ -50,6 +50,17 @@ const STARTS = 10
 
 type Member = GroupMember | BroadcastMember
 
+/** What is kept in the log beside plain messages stands on this (`events/`). */
+export interface SharedLog {
+  readonly context: SqlContext
+  /** The database, for people. */
+  readonly where: string
+  /** Calls as the ticker does for members, until what it returns is called. */
+  follow(one: Ticked): () => void
+  /** Throws where the broker does not run. */
+  assertRunning(): void
+}
+
 /** A broker on an SQL database: an append-only log, and a leased cursor for each group and partition. */
 export class SqlBroker implements Broker {
   readonly name: string
@@ -64,6 +75,8 @@ export class SqlBroker implements Broker {
   private readonly ticker: Ticker
   private readonly retention: Retention
   private readonly members = new Set<Member>()
+  /** The members, and who else is told of what others committed. */
+  private readonly ticked = new Set<Ticked>()
   private started: Promise<void> | undefined
   private stopped: Promise<void> | undefined
 
@@ -89,12 +102,33 @@ export class SqlBroker implements Broker {
         for (const member of this.members) member.grew(topic, partition)
         executor.announce?.()
       },
+      storeGrew: () => {
+        for (const one of this.ticked) one.storeGrew?.()
+        executor.announce?.()
+      },
     }
     this.deadLetters = new SqlDeadLetters(this.context)
     this.delayed = new Delayed(this.context)
     this.publisher = new Publisher(this.context, this.delayed)
     this.retention = new Retention(this.context, options.retention)
     this.ticker = new Ticker(this.context, this.delayed, options.pollInterval)
+  }
+
+  /** @internal What an event storage on the same database stands on. */
+  get log(): SharedLog {
+    return {
+      context: this.context,
+      where: this.options.where,
+      follow: (one) => {
+        this.ticked.add(one)
+        this.ticker.setMembers(this.ticked)
+        return () => {
+          this.ticked.delete(one)
+          this.ticker.setMembers(this.ticked)
+        }
+      },
+      assertRunning: () => this.assertRunning(),
+    }
   }
 
   start(): Promise<void> {
@@ -120,7 +154,8 @@ export class SqlBroker implements Broker {
       throw new ConfigurationError(`prefetch of group ${spec.group} is ${spec.prefetch}; give 1 or more`)
     const gone = (one: Member): void => {
       this.members.delete(one)
-      this.ticker.setMembers(this.members)
+      this.ticked.delete(one)
+      this.ticker.setMembers(this.ticked)
     }
     const member: Member = spec.broadcast
       ? new BroadcastMember(this.context, spec, deliver, gone)
@@ -132,7 +167,8 @@ export class SqlBroker implements Broker {
       gone(member)
       throw error
     }
-    this.ticker.setMembers(this.members)
+    this.ticked.add(member)
+    this.ticker.setMembers(this.ticked)
     return member
   }
 

@@ -19,4 +19,6 @@ export interface SqlContext {
   groupChanged(group: string): void
   /** Tells the members of this broker that the log of a topic has grown. */
   topicGrew(topic: number, partition: number): void
+  /** Tells those who read the events of this database in this process that there are more. */
+  storeGrew(): void
 }

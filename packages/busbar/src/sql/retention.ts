@@ -7,8 +7,8 @@ import type { Topic } from './topics.ts'
 
 export interface RetentionOptions {
   /**
-   * Milliseconds that a message stays in the log. What a known group has not settled stays longer. `Infinity` keeps
-   * everything. Default 7 days.
+   * Milliseconds that a message stays in the log. What a known group has not settled stays longer; events stay until their
+   * stream is truncated or deleted, and go when they are settled. `Infinity` keeps everything else. Default 7 days.
    */
   readonly maxAge?: number
 }
@@ -41,7 +41,6 @@ export class Retention {
   }
 
   start(): void {
-    if (this.maxAge === Infinity) return
     const turn = async (): Promise<void> => {
       try {
         await this.enforce()
@@ -62,14 +61,14 @@ export class Retention {
   /** Deletes what may go now. */
   async enforce(): Promise<void> {
     const { executor } = this.context
-    const old = await executor.write((sql) => this.note(sql))
-    if (old === undefined) return
+    const old = this.maxAge === Infinity ? undefined : await executor.write((sql) => this.note(sql))
+    const forgotten = await this.forgotten()
+    if (old === undefined && forgotten.size === 0) return
     for (const topic of await this.context.topics.all()) {
       for (let partition = 0; partition < topic.partitions; partition++) {
-        let deleted = AT_ONCE
-        while (deleted === AT_ONCE && !this.stopped) {
-          deleted = await executor.write((sql) => this.deleteSome(sql, topic, partition, old))
-        }
+        const place = { topic, partition }
+        if (old !== undefined) await this.repeat((sql) => this.sweepSome(sql, place, old))
+        if (forgotten.has(`${topic.id}/${partition}`)) await this.repeat((sql) => this.deleteForgotten(sql, place))
       }
     }
   }
@@ -101,28 +100,86 @@ export class Retention {
     return old['position']
   }
 
-  /** Groups are asked in the same transaction: none can be passed over. */
-  private async deleteSome(sql: Statements, topic: Topic, partition: number, old: Position): Promise<number> {
+  /** Until there is nothing left to do, each time in a transaction of its own. */
+  private async repeat(some: (sql: Statements) => Promise<boolean>): Promise<void> {
+    let more = true
+    while (more && !this.stopped) more = await this.context.executor.write(some)
+  }
+
+  /**
+   * Goes on from where it was: of what it looks at the plain messages are deleted, and events stay, so none is looked at twice.
+   * Groups are asked in the same transaction: none can be passed over.
+   */
+  private async sweepSome(sql: Statements, place: Place, old: Position): Promise<boolean> {
+    const { dialect } = this.context
+    const here = [place.topic.id, place.partition]
+    const [tally] = await sql.all('SELECT swept FROM busbar_tallies WHERE topic = ? AND partition = ?', here)
+    const { passed, params } = await this.settledUpTo(sql, place, old)
+    const rows = await sql.all(
+      `SELECT position FROM busbar_messages WHERE ${passed} AND position > ? ORDER BY position LIMIT ${AT_ONCE}`,
+      [...params, tally?.['swept'] ?? dialect.start],
+    )
+    const last = rows.at(-1)?.['position']
+    if (last === undefined) return false
+    await countPartitionOn(sql, dialect, place.topic, place.partition)
+    const deleted = await sql.run(
+      `DELETE FROM busbar_messages WHERE topic = ? AND partition = ? AND position >= ? AND position <= ? AND stream IS NULL`,
+      [...here, rows[0]?.['position'] ?? dialect.start, last],
+    )
+    await subtract(sql, place.topic, place.partition, deleted)
+    await sql.run('UPDATE busbar_tallies SET swept = ? WHERE topic = ? AND partition = ?', [last, ...here])
+    return rows.length === AT_ONCE
+  }
+
+  /** Where there are events that are in no stream any more, as `topic/partition`. */
+  private async forgotten(): Promise<ReadonlySet<string>> {
+    const rows = await this.context.executor.all(
+      'SELECT DISTINCT topic, partition FROM busbar_messages WHERE stream_revision < 0',
+    )
+    return new Set(rows.map((row) => `${Number(row['topic'])}/${Number(row['partition'])}`))
+  }
+
+  /** Of any age: whoever deletes a stream wants its events gone. */
+  private async deleteForgotten(sql: Statements, place: Place): Promise<boolean> {
+    const { dialect } = this.context
+    const [end] = await sql.all(dialect.end)
+    const { passed, params } = await this.settledUpTo(sql, place, end?.['position'] ?? dialect.start)
+    await countPartitionOn(sql, dialect, place.topic, place.partition)
+    const deleted = await sql.run(
+      `DELETE FROM busbar_messages WHERE topic = ? AND partition = ? AND position IN
+         (SELECT position FROM busbar_messages WHERE ${passed} AND stream_revision < 0 ORDER BY position LIMIT ${AT_ONCE})`,
+      [place.topic.id, place.partition, ...params],
+    )
+    await subtract(sql, place.topic, place.partition, deleted)
+    return deleted === AT_ONCE
+  }
+
+  /** What every known group has settled, and what is at or before a position. */
+  private async settledUpTo(sql: Statements, { topic, partition }: Place, end: Position): Promise<Passed> {
     const { dialect } = this.context
     const cursors = await sql.all('SELECT position, open FROM busbar_cursors WHERE topic = ? AND partition = ?', [
       topic.id,
       partition,
     ])
     const least = (a: Position, b: Position): Position => (dialect.isBefore(b, a) ? b : a)
-    const upTo = cursors.map((row) => row['position'] as Position).reduce(least, old)
+    const upTo = cursors.map((row) => row['position'] as Position).reduce(least, end)
     const open = cursors.flatMap((row) => decodeOpen(row['open'] as string, dialect).slice(0, 1))
     const [first, ...others] = open.map((item) => item.position)
     const before = first === undefined ? [] : [others.reduce(least, first)]
-    const passed = `topic = ? AND partition = ? AND position <= ?${before.length > 0 ? ' AND position < ?' : ''}`
-    const params = [topic.id, partition, upTo, ...before]
-    if ((await sql.all(`SELECT position FROM busbar_messages WHERE ${passed} LIMIT 1`, params)).length === 0) return 0
-    await countPartitionOn(sql, dialect, topic, partition)
-    const deleted = await sql.run(
-      `DELETE FROM busbar_messages WHERE topic = ? AND partition = ? AND position IN
-         (SELECT position FROM busbar_messages WHERE ${passed} ORDER BY position LIMIT ${AT_ONCE})`,
-      [topic.id, partition, ...params],
-    )
-    await subtract(sql, topic, partition, deleted)
-    return deleted
+    return {
+      passed: `topic = ? AND partition = ? AND position <= ?${before.length > 0 ? ' AND position < ?' : ''}`,
+      params: [topic.id, partition, upTo, ...before],
+    }
   }
+}
+
+interface Place {
+  readonly topic: Topic
+  readonly partition: number
+}
+
+/** A condition and its parameters. */
+interface Passed {
+  readonly passed: string
+  readonly params: readonly Position[]
 }

@@ -66,7 +66,7 @@ export function assertStorable({ id, type, source, subject, key, body }: Encoded
   if (typeof body === 'string' && !isStorable(body)) throw unstorable(id, 'body')
 }
 
-function isStorable(text: string): boolean {
+export function isStorable(text: string): boolean {
   return text.isWellFormed() && !text.includes('\0')
 }
 

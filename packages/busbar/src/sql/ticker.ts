@@ -6,6 +6,8 @@ export interface Ticked {
   tick(changedElsewhere: boolean): void
   /** Unix milliseconds. */
   nextDue(): number
+  /** Events were appended in this process. */
+  storeGrew?(): void
 }
 
 /** Milliseconds between two looks while other processes write. */

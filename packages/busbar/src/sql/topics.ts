@@ -1,4 +1,4 @@
-import type { Executor, Row } from './executor.ts'
+import type { Executor, Row, SqlValue } from './executor.ts'
 import { partitionOf } from '../broker/partitioning.ts'
 
 export interface Topic {
@@ -6,6 +6,11 @@ export interface Topic {
   readonly name: string
   /** Fixed when the topic is made. */
   readonly partitions: number
+}
+
+/** The least that statements are run by: rows by name, in some transaction. */
+interface TopicRows {
+  all(sql: string, params?: readonly SqlValue[]): Promise<readonly Row[]>
 }
 
 /** The topics of a database. A topic is made when it is first published to or subscribed to. */
@@ -43,6 +48,11 @@ export class Topics {
     return names.map((name) => this.byName.get(name) as Topic)
   }
 
+  /** Undefined where this process has not met the topic yet. */
+  knownName(id: number): string | undefined {
+    return this.byId.get(id)?.name
+  }
+
   /** The topic's name, looked up if this process has not met it. */
   async nameOf(id: number): Promise<string> {
     const known = this.byId.get(id)
@@ -62,6 +72,25 @@ export class Topics {
     if (key !== undefined) return partitionOf(key, topic.partitions)
     this.turn = (this.turn + 1) % topic.partitions
     return this.turn
+  }
+
+  /** As `ensure`, in a transaction that somebody else may roll back: so what is made there is not remembered. */
+  async ensureIn(rows: TopicRows, schema: string, names: readonly string[]): Promise<Topic[]> {
+    const topics: Topic[] = []
+    for (const name of names) topics.push(this.byName.get(name) ?? (await this.find(rows, schema, name)))
+    return topics
+  }
+
+  private async find(rows: TopicRows, schema: string, name: string): Promise<Topic> {
+    const table = `${schema}busbar_topics`
+    const select = `SELECT id, name, partitions FROM ${table} WHERE name = ?`
+    let [row] = await rows.all(select, [name])
+    if (row === undefined) {
+      const insert = `INSERT INTO ${table} (name, partitions) VALUES (?, ?) ON CONFLICT (name) DO NOTHING`
+      await rows.all(insert, [name, this.partitions])
+      ;[row] = await rows.all(select, [name])
+    }
+    return { id: Number(row?.['id']), name, partitions: Number(row?.['partitions']) }
   }
 
   private async make(names: readonly string[]): Promise<void> {

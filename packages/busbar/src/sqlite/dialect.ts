@@ -126,5 +126,38 @@ export const sqliteDialect: Dialect = {
       `CREATE INDEX busbar_set_aside_lane ON busbar_set_aside (grp, topic, lane, state, origin) WHERE lane IS NOT NULL`,
       `CREATE INDEX busbar_set_aside_message ON busbar_set_aside (grp, id)`,
     ],
+    // Events are messages of the log that have a place in a stream (`sql/events/`).
+    [
+      `ALTER TABLE busbar_messages ADD COLUMN stream TEXT`,
+      `ALTER TABLE busbar_messages ADD COLUMN stream_revision INTEGER`,
+      `ALTER TABLE busbar_messages ADD COLUMN category TEXT`,
+      `ALTER TABLE busbar_messages ADD COLUMN correlation TEXT`,
+      `ALTER TABLE busbar_messages ADD COLUMN stored_at INTEGER`,
+      // All are of events alone: a plain message costs nothing more. The row id is part of each, so each is in order.
+      `CREATE UNIQUE INDEX busbar_events_stream ON busbar_messages (stream, stream_revision) WHERE stream IS NOT NULL`,
+      `CREATE UNIQUE INDEX busbar_events_id ON busbar_messages (id) WHERE stream IS NOT NULL`,
+      `CREATE INDEX busbar_events_order ON busbar_messages (position) WHERE stream_revision >= 0`,
+      `CREATE INDEX busbar_events_type ON busbar_messages (type) WHERE stream_revision >= 0`,
+      `CREATE INDEX busbar_events_category ON busbar_messages (category) WHERE stream_revision >= 0`,
+      `CREATE INDEX busbar_events_correlation ON busbar_messages (correlation) WHERE stream_revision >= 0`,
+      `CREATE INDEX busbar_events_forgotten ON busbar_messages (topic, partition) WHERE stream_revision < 0`,
+      `CREATE TABLE busbar_streams (
+        stream TEXT PRIMARY KEY,
+        revision INTEGER NOT NULL,
+        first INTEGER NOT NULL DEFAULT 0,
+        deleted_at INTEGER,
+        deleted_by TEXT
+      ) WITHOUT ROWID`,
+      `CREATE TABLE busbar_checkpoints (
+        name TEXT PRIMARY KEY,
+        position TEXT NOT NULL DEFAULT '',
+        owner TEXT,
+        token INTEGER NOT NULL DEFAULT 0,
+        expires INTEGER NOT NULL DEFAULT 0,
+        updated_at INTEGER NOT NULL
+      ) WITHOUT ROWID`,
+      // Up to where retention has been: of what is before that only events are left.
+      `ALTER TABLE busbar_tallies ADD COLUMN swept INTEGER`,
+    ],
   ],
 }

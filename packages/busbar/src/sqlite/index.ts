@@ -1,2 +1,3 @@
 export { SqliteBroker, type SqliteBrokerOptions } from './broker.ts'
 export { SqliteError } from './errors.ts'
+export { SqliteEventStorage, type SqliteEventStorageOptions } from './event-storage.ts'

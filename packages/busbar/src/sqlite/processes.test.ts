@@ -1,5 +1,6 @@
 import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from 'vitest'
+import { sqliteDialect } from './dialect.ts'
 import { WorkerProcess } from './fixtures/processes.ts'
 import { collect, eventually, outgoing, scratchFile, started } from './fixtures/scratch.ts'
 
@@ -9,7 +10,9 @@ test('eight processes start on a new file at once: one makes the tables, all go 
   await Promise.all(workers.map((worker) => worker.reported('ready')))
   await Promise.all(workers.map((worker) => worker.gone()))
   const database = new DatabaseSync(file)
-  expect(database.prepare(`SELECT value FROM busbar_meta WHERE name = 'schema'`).all()).toEqual([{ value: '1' }])
+  expect(database.prepare(`SELECT value FROM busbar_meta WHERE name = 'schema'`).all()).toEqual([
+    { value: String(sqliteDialect.migrations.length) },
+  ])
   database.close()
 })
 

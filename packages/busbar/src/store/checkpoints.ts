@@ -1,3 +1,4 @@
+import type { Transaction } from '../transaction/transaction.ts'
 import type { Position } from './position.ts'
 
 /**
@@ -13,6 +14,11 @@ export interface Checkpoints {
   claim(name: string, owner: string, milliseconds: number): Promise<Claim | undefined>
   /** Remembers a position. False: the claim has gone to another owner meanwhile, and nothing was changed. */
   advance(claim: Claim, position: Position): Promise<boolean>
+  /**
+   * The same inside a transaction of yours, only where `capabilities.transactions`: what is written beside it is there exactly
+   * if the position is. Nobody else can take the claim before its end.
+   */
+  advanceIn?(tx: Transaction, claim: Claim, position: Position): Promise<boolean>
   /** Gives the claim up, so that the next one need not wait until it runs out. */
   release(claim: Claim): Promise<void>
   /** What is remembered of a name; undefined where nothing is. */

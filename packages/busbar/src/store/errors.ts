@@ -46,6 +46,11 @@ export class DuplicateEventError extends BusbarError {
   }
 }
 
+/** A transaction that was given cannot be used: it is over, failed before, or is of another database. Nothing was written in it. */
+export class TransactionError extends BusbarError {
+  override readonly name: string = 'TransactionError'
+}
+
 function inWords(expected: Expected): string {
   if (typeof expected === 'number') return `at revision ${expected}`
   return { none: 'not to exist', exists: 'to exist', any: 'not to be deleted' }[expected]

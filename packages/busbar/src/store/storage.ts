@@ -86,6 +86,13 @@ export interface ReadAllOptions {
   readonly limit?: number
 }
 
+export interface DeleteStreamOptions {
+  /** Default `exists`. */
+  readonly expected?: Expected
+  /** Who deletes it, for the record that the tombstone is. */
+  readonly by?: string
+}
+
 export interface StreamInfo {
   readonly stream: string
   /** Of the last event; -1 where it never had one. */
@@ -94,6 +101,8 @@ export interface StreamInfo {
   readonly first: number
   /** Unix milliseconds, where it is deleted. */
   readonly deletedAt?: number
+  /** Who deleted it, where that was said. */
+  readonly deletedBy?: string
 }
 
 export interface StoreHead {
@@ -147,7 +156,7 @@ export interface EventStorage {
    *
    * @throws ConcurrencyError where it is not as expected (default `exists`).
    */
-  deleteStream(stream: string, options?: { readonly expected?: Expected }): Promise<StreamInfo>
+  deleteStream(stream: string, options?: DeleteStreamOptions): Promise<StreamInfo>
   /** Forgets the events of a stream before a revision; revisions stay as they are. Returns how many. */
   truncateBefore(stream: string, revision: number): Promise<number>
   /** Resolves if the store can be reached and written to; else rejects with the reason. */

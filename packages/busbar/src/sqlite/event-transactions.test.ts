@@ -1,0 +1,137 @@
+import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
+import { expect, onTestFinished, test } from 'vitest'
+import { ConcurrencyError, TransactionError } from '../store/index.ts'
+import type { Transaction } from '../transaction/transaction.ts'
+import { all, event, storageOf, to } from './fixtures/events.ts'
+import { collect, eventually, quiet, scratchFile, started } from './fixtures/scratch.ts'
+
+/** A connection of the user's own. */
+function open(file: string): { readonly db: DatabaseSync; readonly tx: Transaction } {
+  const db = new DatabaseSync(file)
+  onTestFinished(() => {
+    if (db.isOpen) db.close()
+  })
+  const tx: Transaction = {
+    dialect: 'sqlite',
+    execute: async (sql, params = []) => db.prepare(sql).all(...(params as SQLInputValue[])),
+  }
+  return { db, tx }
+}
+
+test('an append in a transaction of the user is there exactly if it is committed, and reaches the groups then', async () => {
+  const file = scratchFile()
+  const broker = await started({ file })
+  const storage = await storageOf({ broker })
+  const { bodies } = await collect(broker)
+  const { db, tx } = open(file)
+  db.exec('CREATE TABLE orders (id TEXT PRIMARY KEY)')
+
+  db.exec('BEGIN')
+  db.exec(`INSERT INTO orders VALUES ('1')`)
+  expect(await storage.append(to('order-1', [event({ body: 'undone' })], 'none'), { tx })).toMatchObject([
+    { revision: 0 },
+  ])
+  db.exec('ROLLBACK')
+  expect((await storage.info('order-1')).revision).toBe(-1)
+
+  db.exec('BEGIN')
+  db.exec(`INSERT INTO orders VALUES ('1')`)
+  const events = [event({ body: 'kept', key: 'k' }), event({ body: new Uint8Array([1, 2]), key: 'k' })]
+  await storage.append(to('order-1', events, 'none'), { tx })
+  await expect(
+    storage.append(to('order-1', [event()], 'none'), { tx }),
+    'refused, and the rest goes on',
+  ).rejects.toThrow(ConcurrencyError)
+  expect(await storage.append(to('order-1', events), { tx })).toMatchObject([{ revision: 1, repeated: true }])
+  await storage.append(to('order-1', [event({ body: 'third', key: 'k' })], 1), { tx })
+  expect(await all(storage.readAll()), 'not before the commit').toEqual([])
+  expect(bodies).toEqual([])
+  db.exec('COMMIT')
+  const read = await all(storage.readAll())
+  expect(read.map((one) => one.revision)).toEqual([0, 1, 2])
+  expect(read.slice(0, 2).map((one) => one.message)).toEqual(events.map((one) => one.message))
+  await eventually(() => bodies.length === 3, 'the group')
+  expect(bodies).toEqual(['kept', '1,2', 'third'])
+})
+
+test('a transaction that is over, or of another database, is refused and nothing is written', async () => {
+  const file = scratchFile()
+  const storage = await storageOf({ file, logger: quiet })
+  const { db, tx } = open(file)
+  db.exec('BEGIN')
+  db.exec('COMMIT')
+  await expect(storage.append(to('order-1', [event()]), { tx })).rejects.toThrow(/transaction is over/)
+  expect(db.isTransaction, 'nothing is left open').toBe(false)
+  await expect(storage.append(to('order-1', [event()]), { tx: { ...tx, dialect: 'postgres' } })).rejects.toThrow(
+    TransactionError,
+  )
+  const other = open(scratchFile())
+  other.db.exec('BEGIN')
+  await expect(storage.append(to('order-1', [event()]), { tx: other.tx })).rejects.toThrow(/without Busbar's tables/)
+  other.db.close()
+  await expect(storage.append(to('order-1', [event()]), { tx: other.tx })).rejects.toThrow(TransactionError)
+  expect((await storage.info('order-1')).revision).toBe(-1)
+})
+
+test('what an inline function writes is there exactly if the events are', async () => {
+  const file = scratchFile()
+  const storage = await storageOf({ file, logger: quiet })
+  const { db } = open(file)
+  db.exec('CREATE TABLE totals (stream TEXT PRIMARY KEY, revision INTEGER)')
+  const totals = (): unknown[] =>
+    db
+      .prepare('SELECT * FROM totals')
+      .all()
+      .map((row) => ({ ...row }))
+  const inline: Parameters<typeof storage.append>[1] = {
+    inline: async (tx, stored) => {
+      for (const { stream, revision } of stored) {
+        await tx.execute(
+          'INSERT INTO totals VALUES (?, ?) ON CONFLICT (stream) DO UPDATE SET revision = excluded.revision',
+          [stream, revision],
+        )
+      }
+    },
+  }
+  const events = [event(), event()]
+  await storage.append(to('order-1', events, 'none'), inline)
+  expect(totals()).toEqual([{ stream: 'order-1', revision: 1 }])
+  let kept: Transaction | undefined
+  const failing = storage.append(to('order-1', [event()], 1), {
+    inline: async (tx, stored) => {
+      kept = tx
+      await inline?.inline?.(tx, stored)
+      throw new RangeError('no')
+    },
+  })
+  await expect(failing).rejects.toThrow(RangeError)
+  expect(totals()).toEqual([{ stream: 'order-1', revision: 1 }])
+  expect((await storage.info('order-1')).revision).toBe(1)
+  await expect(kept?.execute('DELETE FROM totals')).rejects.toThrow(TransactionError)
+  const again = await storage.append(to('order-1', events), {
+    inline: () => Promise.reject(new Error('not for repetitions')),
+  })
+  expect(again).toMatchObject([{ repeated: true }])
+})
+
+test('a checkpoint is advanced in a transaction of the user, if the claim is still held', async () => {
+  const file = scratchFile()
+  const { checkpoints } = await storageOf({ file, logger: quiet })
+  const { db, tx } = open(file)
+  const claim = await checkpoints.claim('totals', 'a', 60_000)
+  if (claim === undefined) throw new Error('nobody else has it')
+  db.exec('BEGIN')
+  expect(await checkpoints.advanceIn(tx, claim, '0000000000000007')).toBe(true)
+  db.exec('ROLLBACK')
+  expect((await checkpoints.get('totals'))?.position).toBe('')
+  db.exec('BEGIN')
+  expect(await checkpoints.advanceIn(tx, claim, '0000000000000007')).toBe(true)
+  db.exec('COMMIT')
+  expect((await checkpoints.get('totals'))?.position).toBe('0000000000000007')
+  await checkpoints.release(claim)
+  await checkpoints.claim('totals', 'b', 60_000)
+  db.exec('BEGIN')
+  expect(await checkpoints.advanceIn(tx, claim, '0000000000000008')).toBe(false)
+  db.exec('COMMIT')
+  await expect(checkpoints.advanceIn(tx, claim, '0000000000000008')).rejects.toThrow(/transaction is over/)
+})

@@ -1,0 +1,31 @@
+import { BrokerError } from '../broker/index.ts'
+import type { EventsDialect } from '../sql/events/dialect.ts'
+import { inOneTransaction } from '../sql/events/one-transaction.ts'
+import { textOf } from '../sql/events/transactions.ts'
+import { sqliteDialect } from './dialect.ts'
+
+/** Digits of the greatest whole number that is exact. */
+const DIGITS = 16
+
+/** One writer at a time: row ids are in the order of the commits, and a transaction that writes sees all there is. */
+export const sqliteEvents: EventsDialect = {
+  database: 'sqlite',
+  schema: '',
+  forUpdate: '',
+  listed: 'SELECT value FROM json_each(?)',
+  settled: '',
+  end: sqliteDialect.end,
+  endsByBytes: false,
+  group: (context, appends) => inOneTransaction(context, sqliteEvents, appends),
+  groupsStreams: true,
+  groupsAtOnce: 1,
+  positionOf: (value) => String(value).padStart(DIGITS, '0'),
+  valueOf: (position) => {
+    if (position === '') return 0
+    if (/^\d{16}$/.test(position)) return Number(position)
+    throw new BrokerError(`'${position}' is no position of events in SQLite: give one that this store has told`)
+  },
+  given: (value) => value,
+  isTaken: (error) => /UNIQUE constraint failed: busbar_/.test(textOf(error)),
+  isEntangled: () => false,
+}
