@@ -243,7 +243,9 @@ test('text that a database would change, an event over the limit and a foreign p
     storage.append(to('order-1', [event(), event({ body: 'x'.repeat(16 * 1024 * 1024 + 1) })])),
   ).rejects.toThrow(/nothing was written/)
   expect((await storage.info('order-1')).revision).toBe(-1)
-  expect(() => storage.readAll({ after: '0001.00000000000001' })).toThrow(/no position of events in SQLite/)
+  await expect(all(storage.readAll({ after: '0001.00000000000001' }))).rejects.toThrow(
+    /no position of events in SQLite/,
+  )
 })
 
 test('a storage that was not started says so', async () => {

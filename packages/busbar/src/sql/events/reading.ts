@@ -28,7 +28,10 @@ export class Reading {
   private readonly dialect: EventsDialect
   private readonly messages: string
 
-  constructor(context: SqlContext, dialect: EventsDialect) {
+  private readonly assertRunning: () => void
+
+  constructor(context: SqlContext, dialect: EventsDialect, assertRunning: () => void) {
+    this.assertRunning = assertRunning
     this.context = context
     this.dialect = dialect
     this.messages = `${dialect.schema}busbar_messages`
@@ -53,21 +56,25 @@ export class Reading {
   }
 
   all({ after = BEGINNING, types, categories, limit }: ReadAllOptions): AsyncGenerator<StoredEvent> {
-    let position = this.dialect.valueOf(after)
+    let position = after
     if (types?.length === 0 || categories?.length === 0) limit = 0
     return this.pages(limit, (last, wanted) => {
-      if (last !== undefined) position = this.dialect.valueOf(last.position)
+      if (last !== undefined) position = last.position
       const where = `stream_revision >= 0 AND position > ?${this.dialect.settled}`
-      return this.filtered(where, position, { types, categories, wanted })
+      return this.filtered(where, this.dialect.valueOf(position), { types, categories, wanted })
     })
   }
 
   correlated(correlationId: string): AsyncGenerator<StoredEvent> {
-    let position = this.dialect.valueOf(BEGINNING)
+    let position = BEGINNING
     return this.pages(undefined, (last) => {
-      if (last !== undefined) position = this.dialect.valueOf(last.position)
+      if (last !== undefined) position = last.position
       const where = 'stream_revision >= 0 AND correlation = ? AND position > ?'
-      return { from: `${this.messages} WHERE ${where}`, params: [correlationId, position], order: 'position' }
+      return {
+        from: `${this.messages} WHERE ${where}`,
+        params: [correlationId, this.dialect.valueOf(position)],
+        order: 'position',
+      }
     })
   }
 
@@ -95,6 +102,7 @@ export class Reading {
     limit: number | undefined,
     next: (last: StoredEvent | undefined, wanted: number) => Source,
   ): AsyncGenerator<StoredEvent> {
+    this.assertRunning()
     let left = limit ?? Infinity
     let last: StoredEvent | undefined
     while (left > 0) {

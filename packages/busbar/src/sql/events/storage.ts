@@ -1,4 +1,4 @@
-import { BrokerError, UnsupportedError } from '../../broker/index.ts'
+import { BrokerError } from '../../broker/index.ts'
 import {
   type Append,
   type Appended,
@@ -15,6 +15,7 @@ import {
   type StreamInfo,
   type Wake,
 } from '../../store/index.ts'
+import type { Transaction } from '../../transaction/transaction.ts'
 import type { SharedLog, SqlBroker } from '../broker.ts'
 import type { SqlContext } from '../context.ts'
 import type { Topic } from '../topics.ts'
@@ -71,7 +72,7 @@ export class SqlEventStorage implements EventStorage {
     this.dialect = dialect
     this.checkpoints = new SqlCheckpoints(log.context, dialect)
     this.grouping = new Grouping(log.context, dialect)
-    this.reading = new Reading(log.context, dialect)
+    this.reading = new Reading(log.context, dialect, () => this.assertRunning())
     this.listening = new Listening(log.context, dialect)
   }
 
@@ -85,20 +86,8 @@ export class SqlEventStorage implements EventStorage {
     checkAppends(appends, this.capabilities.maxEventBytes, this.name)
     for (const { stream, events } of appends) for (const { message } of events) assertEventStorable(stream, message)
     const { tx, inline } = options
-    if (tx !== undefined && inline !== undefined) {
-      throw new UnsupportedError(
-        "an append takes 'tx' or 'inline', not both: in a transaction of yours, call your function yourself",
-      )
-    }
+    if (tx !== undefined) return this.appendWithin(tx, appends, inline)
     const storedAt = this.context.now()
-    if (tx !== undefined) {
-      const written = await within(tx, this.dialect, async (rows) => {
-        const names = namesOf(appends)
-        const topics = await this.context.topics.ensureIn(rows, this.dialect.schema, names)
-        return appendIn(rows, this.dialect, this.prepare(appends, topics, storedAt))
-      })
-      return written.map(({ appended }) => appended)
-    }
     const { topics } = this.context
     const names = namesOf(appends)
     const known = names.map((name) => topics.known(name))
@@ -110,17 +99,14 @@ export class SqlEventStorage implements EventStorage {
   }
 
   readStream(stream: string, options: ReadStreamOptions = {}): AsyncIterable<StoredEvent> {
-    this.assertRunning()
     return this.reading.stream(stream, options)
   }
 
   readAll(options: ReadAllOptions = {}): AsyncIterable<StoredEvent> {
-    this.assertRunning()
     return this.reading.all(options)
   }
 
   readByCorrelation(correlationId: string): AsyncIterable<StoredEvent> {
-    this.assertRunning()
     return this.reading.correlated(correlationId)
   }
 
@@ -190,6 +176,23 @@ export class SqlEventStorage implements EventStorage {
     if (this.isOwn) await this.broker.stop()
   }
 
+  /** What comes of it is the user's commit: nobody is woken before, and who polls sees it then. */
+  private async appendWithin(
+    tx: Transaction,
+    appends: readonly Append[],
+    inline: AppendOptions['inline'],
+  ): Promise<readonly Appended[]> {
+    const written = await within(tx, this.dialect, async (rows) => {
+      const topics = await this.context.topics.ensureIn(rows, this.dialect.schema, namesOf(appends))
+      const prepared = this.prepare(appends, topics, this.context.now())
+      const all = await appendIn(rows, this.dialect, prepared)
+      const stored = inOrder(all)
+      if (inline !== undefined && stored.length > 0) await inline(tx, stored)
+      return all
+    })
+    return written.map(({ appended }) => appended)
+  }
+
   private async write(prepared: readonly Prepared[], inline: AppendOptions['inline']): Promise<readonly Written[]> {
     if (inline !== undefined) return this.writeInline(prepared, inline)
     const [only] = prepared
@@ -204,7 +207,7 @@ export class SqlEventStorage implements EventStorage {
   ): Promise<readonly Written[]> {
     return this.context.executor.write(async (sql) => {
       const written = await appendIn(sql, this.dialect, prepared)
-      const stored = written.flatMap((one) => one.stored)
+      const stored = inOrder(written)
       if (stored.length === 0) return written
       if (this.dialect.asUsual !== undefined) await sql.all(this.dialect.asUsual)
       const tx = new OwnTransaction(sql, this.dialect)
@@ -249,6 +252,11 @@ export class SqlEventStorage implements EventStorage {
   private wasStopped(): BrokerError {
     return new BrokerError(`the ${this.name} event storage of ${this.log.where} was stopped; make another one`)
   }
+}
+
+/** What was written, in the order of the store. */
+function inOrder(written: readonly Written[]): StoredEvent[] {
+  return written.flatMap((one) => one.stored).toSorted((a, b) => (a.position < b.position ? -1 : 1))
 }
 
 function namesOf(appends: readonly Append[]): string[] {

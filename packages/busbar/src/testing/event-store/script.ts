@@ -2,7 +2,7 @@
 import type { Append, Checkpoints, EventStorage, StoredEvent } from '../../store/index.ts'
 import type { TargetOptions } from '../suite/target.ts'
 
-type Methods<T> = { [Name in keyof T]: T[Name] extends (...args: never) => unknown ? Name : never }[keyof T]
+type Methods<T> = { [Name in keyof T]-?: T[Name] extends (...args: never) => unknown ? Name : never }[keyof T]
 
 export type Reading = 'readStream' | 'readAll' | 'readByCorrelation'
 export type Calling = Exclude<Methods<EventStorage>, Reading | 'listen' | 'start' | 'stop'>

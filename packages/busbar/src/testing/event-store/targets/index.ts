@@ -4,6 +4,7 @@ import type { EventStoreTarget } from '../target.ts'
 /** Storages of this package that the suite can be run over by name, and the variable that names the server of those that need one. */
 const storages: Readonly<Record<string, string | undefined>> = {
   memory: undefined,
+  sqlite: undefined,
 }
 
 export const builtInStorages: readonly string[] = Object.keys(storages)
