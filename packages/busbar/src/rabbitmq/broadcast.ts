@@ -40,6 +40,7 @@ export class BroadcastMember implements BrokerSubscription, Wanting {
   private topics: readonly Topic[] = []
   private channel: Channel | undefined
   private acks: Acks
+  private recovering: Promise<void> | undefined
   private stopping: Promise<void> | undefined
 
   constructor(
@@ -103,6 +104,7 @@ export class BroadcastMember implements BrokerSubscription, Wanting {
     this.topics = await topology.ensure([...new Set(this.spec.topics)])
     for (const topic of this.topics) await topology.makeGroupExchange(topic, this.group)
     const channel = await context.consuming.channel()
+    if (this.stopping !== undefined) return await closed(channel)
     let why: unknown
     channel.on('error', (error) => {
       why = error
@@ -110,7 +112,7 @@ export class BroadcastMember implements BrokerSubscription, Wanting {
     this.channel = channel
     this.acks = new Acks(() => {})
     this.acks.begin(channel)
-    channel.on('close', () => void this.lose(channel, why))
+    channel.on('close', () => this.lose(channel, why))
     await channel.prefetch(Math.min(this.spec.prefetch, 65_535))
     // A queue for each topic, so that each delivery's topic is known.
     for (const topic of this.topics) {
@@ -138,22 +140,29 @@ export class BroadcastMember implements BrokerSubscription, Wanting {
   }
 
   /** What it had in hand it goes on with; what its queues held is gone. */
-  private async lose(channel: Channel, why: unknown): Promise<void> {
+  private lose(channel: Channel, why: unknown): void {
+    if (this.channel !== channel || this.stopping !== undefined) return
+    this.channel = undefined
+    if (this.recovering !== undefined) return
+    const fields = { group: this.group, ...(why === undefined ? {} : { err: explain(why, 'listen').message }) }
+    this.parts.context.logger.warn(fields, 'a broadcast subscription was cut: it misses what is published meanwhile')
+    this.recovering = this.recover().finally(() => {
+      this.recovering = undefined
+    })
+  }
+
+  private async recover(): Promise<void> {
     const { context } = this.parts
-    for (let failures = 1; this.stopping === undefined && this.channel === channel; failures++) {
-      const fields = { group: this.group, ...(why === undefined ? {} : { err: explain(why, 'listen').message }) }
-      if (failures === 1)
-        context.logger.warn(fields, 'a broadcast subscription was cut: it misses what is published meanwhile')
-      await sleep(pauseAfter(failures))
-      await context.consuming
-        .ready()
-        .then(
-          () => this.listen(),
-          () => {},
-        )
-        .catch((error: unknown) => {
-          context.logger.error({ group: this.group, err: String(error) }, 'cannot subscribe again: trying again')
-        })
+    for (let failures = 1; this.stopping === undefined; failures++) {
+      try {
+        await sleep(pauseAfter(failures))
+        await context.consuming.ready()
+        return await this.listen()
+      } catch (error) {
+        if (this.stopping !== undefined || context.consuming.isOver) return
+        const fields = { group: this.group, err: String(error) }
+        context.logger.error(fields, 'cannot subscribe again: trying again')
+      }
     }
   }
 

@@ -14,7 +14,7 @@ import { standardErrorLogger } from '../broker/logger.ts'
 import { ConfigurationError } from '../message/errors.ts'
 import { atMost } from './backoff.ts'
 import { BroadcastMember } from './broadcast.ts'
-import { Link } from './connection.ts'
+import { closed, Link } from './connection.ts'
 import type { RabbitContext } from './context.ts'
 import { RabbitDeadLetters } from './dead-letters.ts'
 import { DelayedQueue } from './delayed.ts'
@@ -30,8 +30,10 @@ import { type Topic, Topology } from './topology.ts'
 import { type Difference, verify } from './verify.ts'
 import { Vigil } from './vigil.ts'
 
-/** Milliseconds that a stop waits for the confirmations of what is on its way. */
+/** Milliseconds that a stop without a deadline waits for the confirmations of what is on its way. */
 const MOST_TO_CONFIRM = 10_000
+/** Milliseconds that it has for its last words when the deadline has passed. */
+const LAST_WORDS = 1_000
 
 type Member = GroupMember | BroadcastMember
 
@@ -136,7 +138,7 @@ export class RabbitMqBroker implements Broker {
   /** Published and confirmed: the server takes messages. */
   async ping(): Promise<void> {
     const { context } = this.life.running
-    await context.consuming.channel().then((channel) => channel.close())
+    await closed(await context.consuming.channel())
     await context.sender.send(context.names.talk, '', Buffer.from('{}'), {})
   }
 
@@ -150,9 +152,12 @@ export class RabbitMqBroker implements Broker {
     const logger = options.logger ?? standardErrorLogger
     const publishing = new Link(settings, 'publish', logger)
     const consuming = new Link(settings, 'consume', logger)
+    const sender = new Sender(publishing, settings.connectTimeout, logger)
+    // What still waits for an answer of the server then ends with its connection.
+    const giveUp = (): void => void Promise.all([publishing.close(), consuming.close()])
+    ending.addEventListener('abort', giveUp)
     try {
       await Promise.all([publishing.open(ending), consuming.open(ending)])
-      const sender = new Sender(publishing, settings.connectTimeout, logger)
       const context: RabbitContext = { settings, names: new Names(settings.prefix), logger, consuming, sender }
       await sender.start()
       const registry = new Registry(context)
@@ -166,8 +171,11 @@ export class RabbitMqBroker implements Broker {
       const stores = { context, deadLetters: this.deadLetters }
       return { context, publishing, publisher, registry, topology, roster, stores, vigil, delayed: new Map() }
     } catch (error) {
+      sender.end()
       await Promise.all([publishing.close(), consuming.close()])
       throw error
+    } finally {
+      ending.removeEventListener('abort', giveUp)
     }
   }
 
@@ -194,15 +202,18 @@ export class RabbitMqBroker implements Broker {
     return { unsettled, waiting }
   }
 
-  private async close(running: Running | undefined, options: { readonly deadline?: number }): Promise<void> {
-    await Promise.all([...this.members].map((member) => member.stop(options)))
+  /** Whatever the server does or leaves undone, it ends some seconds after the deadline. */
+  private async close(running: Running | undefined, { deadline }: { readonly deadline?: number }): Promise<void> {
+    const until = performance.now() + (deadline ?? Infinity)
+    await Promise.all([...this.members].map((member) => member.stop(deadline === undefined ? {} : { deadline })))
     if (running === undefined) return
-    running.vigil.end()
-    await Promise.all([...running.delayed.values()].map((later) => later.stop()))
-    await running.roster.stop()
-    await atMost(MOST_TO_CONFIRM, running.context.sender.quiet())
-    running.context.sender.end()
-    await Promise.all([running.publishing.close(), running.context.consuming.close()])
+    const { vigil, delayed, roster, context, publishing } = running
+    vigil.end()
+    await Promise.all([...delayed.values()].map((later) => later.stop()))
+    const left = Math.min(MOST_TO_CONFIRM, Math.max(LAST_WORDS, until - performance.now()))
+    await Promise.all([roster.stop(), atMost(left, context.sender.quiet())])
+    context.sender.end()
+    await Promise.all([publishing.close(), context.consuming.close()])
   }
 }
 

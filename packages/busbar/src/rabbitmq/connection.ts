@@ -1,8 +1,9 @@
+import type { Socket } from 'node:net'
 import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib'
 import { BrokerError } from '../broker/index.ts'
 import type { BrokerLogger } from '../broker/logger.ts'
 import { ConfigurationError } from '../message/errors.ts'
-import { atMost, pauseAfter, sleep } from './backoff.ts'
+import { atMost, inTime, pauseAfter, sleep } from './backoff.ts'
 import { isHopeless, refusal } from './errors.ts'
 import type { Settings } from './options.ts'
 
@@ -10,8 +11,24 @@ import type { Settings } from './options.ts'
 const IN_MEMORY = 1024 * 1024
 /** Milliseconds for one try to connect. */
 const ONE_TRY = 10_000
-/** Milliseconds for the server to agree to the end of a connection. */
-const GOODBYE = 2_000
+/** Milliseconds for the server to agree to the end of a connection or channel. */
+const GOODBYE = 1_000
+/** Milliseconds for the server to answer anything: its own limit for what a channel asks of its queues. */
+const ANSWER = 15_000
+
+/** What a channel asks and waits for. */
+const ASKING = [
+  'assertExchange',
+  'assertQueue',
+  'bindQueue',
+  'checkExchange',
+  'checkQueue',
+  'consume',
+  'deleteExchange',
+  'deleteQueue',
+  'get',
+  'prefetch',
+] as const
 
 /**
  * A connection that comes back by itself, for ever, with backoff. What was made on it (channels, consumers, exclusive queues) is gone
@@ -73,13 +90,25 @@ export class Link {
     return this.model === undefined ? this.up.promise : Promise.resolve(this.model)
   }
 
-  /** A channel whose errors are told by its own promises and its `close` event, and end nothing else. */
-  async channel(): Promise<Channel> {
-    return quiet(await (await this.ready()).createChannel())
+  /**
+   * A channel that is open when this resolves. Its errors are told by its own promises and its `close` event, and end nothing else. What it
+   * asks is answered, or refused after 15 seconds, and then the channel is closed too.
+   */
+  channel(): Promise<Channel> {
+    return this.make((model) => model.createChannel())
   }
 
-  async confirmChannel(): Promise<ConfirmChannel> {
-    return quiet(await (await this.ready()).createConfirmChannel({ highWaterMark: IN_MEMORY }))
+  confirmChannel(): Promise<ConfirmChannel> {
+    return this.make((model) => model.createConfirmChannel({ highWaterMark: IN_MEMORY }))
+  }
+
+  /** Gives the connection up as if it had broken, because the server lives and does not do what it should. `why` goes to the log. */
+  drop(why: string): void {
+    const { model } = this
+    if (model === undefined) return
+    this.logger.error({ err: why }, `the connection to RabbitMQ (${this.purpose}) is of no use: connecting anew`)
+    sever(model)
+    this.lose(model, new BrokerError(why))
   }
 
   async close(): Promise<void> {
@@ -92,7 +121,30 @@ export class Link {
     this.up = Promise.withResolvers()
     this.up.promise.catch(() => {})
     this.up.reject(stopped)
-    if (model !== undefined) await atMost(GOODBYE, model.close())
+    if (model === undefined) return
+    await atMost(GOODBYE, agreed(model))
+    // One that nobody ends would go on to show the server that we live, with all that it has handed to us.
+    sever(model)
+  }
+
+  private async make<C extends Channel>(create: (model: ChannelModel) => Promise<C>): Promise<C> {
+    const model = await this.ready()
+    let channel: C
+    try {
+      channel = await inTime(ANSWER, create(model), 'the RabbitMQ server opens no channel')
+    } catch (error) {
+      // It ended before anybody listened to it, or it is as good as ended.
+      const isUseless = error instanceof BrokerError || (error as Error).name === 'IllegalOperationError'
+      if (isUseless && this.model === model) this.drop(String(error))
+      throw error
+    }
+    // It may have ended with its connection before this went on: then its `close` event was for nobody.
+    if (this.model !== model) throw new BrokerError('the connection to RabbitMQ was lost')
+    channel.on('error', () => {})
+    channel.on('handler-error', (error) =>
+      this.logger.error({ err: error.message }, 'RabbitMQ: what the server sent could not be taken'),
+    )
+    return timely(channel)
   }
 
   private async dial(): Promise<ChannelModel> {
@@ -117,7 +169,8 @@ export class Link {
     try {
       assertNewEnough(model)
     } catch (error) {
-      await model.close().catch(() => {})
+      await atMost(GOODBYE, agreed(model))
+      sever(model)
       throw error
     }
     return model
@@ -173,15 +226,35 @@ export class Link {
   }
 }
 
-function quiet<C extends Channel>(channel: C): C {
-  channel.on('error', () => {})
-  channel.on('handler-error', () => {})
-  return channel
-}
-
 /** Resolves when the channel is closed, or soon. */
 export async function closed(channel: Channel | undefined): Promise<void> {
-  if (channel !== undefined) await atMost(GOODBYE, channel.close())
+  if (channel !== undefined) await atMost(GOODBYE, agreed(channel))
+}
+
+/** The end by agreement. Where the connection ends before the server could agree, the client's own promise never settles. */
+function agreed(one: Channel | ChannelModel): Promise<unknown> {
+  const gone = new Promise<void>((resolve) => one.once('close', () => resolve()))
+  return Promise.race([one.close(), gone])
+}
+
+/** Ends its socket. The client has no other way to end a connection than by asking the server. */
+function sever({ connection }: ChannelModel): void {
+  const { stream } = connection as unknown as { readonly stream?: Socket }
+  stream?.destroy(new Error('given up'))
+}
+
+/** Lets nobody wait for ever for an answer on a connection that lives. */
+function timely<C extends Channel>(channel: C): C {
+  for (const name of ASKING) {
+    const ask = channel[name].bind(channel) as (...args: readonly unknown[]) => Promise<unknown>
+    const asked = (...args: readonly unknown[]): Promise<unknown> =>
+      inTime(ANSWER, ask(...args), `the RabbitMQ server does not answer (${name})`).catch((error: unknown) => {
+        if (error instanceof BrokerError) void closed(channel)
+        throw error
+      })
+    Object.assign(channel, { [name]: asked })
+  }
+  return channel
 }
 
 async function loadClient() {

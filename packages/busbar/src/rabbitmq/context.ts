@@ -1,8 +1,7 @@
 import type { Channel } from 'amqplib'
-import { BrokerError } from '../broker/index.ts'
 import type { BrokerLogger } from '../broker/logger.ts'
-import { sleep } from './backoff.ts'
-import type { Link } from './connection.ts'
+import { inTime, sleep } from './backoff.ts'
+import { closed, type Link } from './connection.ts'
 import { codeOf, explain, isFinal } from './errors.ts'
 import type { Names } from './names.ts'
 import type { Settings } from './options.ts'
@@ -37,7 +36,8 @@ export async function withChannel<T>(
     let channel: Channel | undefined
     let refused: unknown
     try {
-      channel = await reachable(consuming, deadline)
+      const left = Math.max(0, deadline - performance.now())
+      channel = await inTime(left, consuming.channel(), 'the RabbitMQ server is away')
       channel.on('error', (error: unknown) => {
         refused = error
       })
@@ -48,20 +48,8 @@ export async function withChannel<T>(
       if (over || isFinal(reason) || codeOf(reason) !== undefined) throw explain(reason, doing)
       await sleep(25)
     } finally {
-      await channel?.close().catch(() => {})
+      await closed(channel)
     }
-  }
-}
-
-async function reachable(link: Link, deadline: number): Promise<Channel> {
-  const late = Promise.withResolvers<never>()
-  const left = Math.max(0, deadline - performance.now())
-  const timer = setTimeout(() => late.reject(new BrokerError('the RabbitMQ server is away')), left)
-  try {
-    return await Promise.race([link.channel(), late.promise])
-  } finally {
-    clearTimeout(timer)
-    late.promise.catch(() => {})
   }
 }
 

@@ -50,21 +50,24 @@ export class DelayedQueue {
   /** Resolves when it consumes, or has begun to try again. */
   async start(): Promise<void> {
     if (this.ended) return
+    let channel: Channel | undefined
     try {
-      const channel = await this.context.consuming.channel()
-      if (this.ended) return await channel.close()
+      const opened = await this.context.consuming.channel()
+      channel = opened
+      if (this.ended) return await closed(channel)
       let why: Error | undefined
       channel.on('error', (error: Error) => {
         why = error
       })
-      channel.on('close', () => void this.restart(channel, why))
+      channel.on('close', () => void this.restart(opened, why))
       this.channel = channel
       this.since = performance.now()
       await channel.prefetch(MOST)
-      await channel.consume(this.queue, (received) => this.receive(channel, received))
+      await channel.consume(this.queue, (received) => this.receive(opened, received))
       this.failures = 0
     } catch (error) {
-      void this.restart(this.channel, error)
+      // Where the channel has told its end itself, it is made again already: two of them would stand in each other's way.
+      void this.restart(channel, error)
     }
   }
 
@@ -85,6 +88,7 @@ export class DelayedQueue {
   private async restart(channel: Channel | undefined, why: unknown): Promise<void> {
     if (this.channel !== channel || this.ended) return
     this.clear()
+    void closed(channel)
     if (this.context.consuming.isUp && why !== undefined) {
       this.context.logger.error(
         { err: explain(why, `consume from queue ${this.queue}`).message },

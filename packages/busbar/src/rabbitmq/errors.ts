@@ -1,6 +1,15 @@
 import { BrokerError } from '../broker/index.ts'
 import { BusbarError, ConfigurationError } from '../message/errors.ts'
 
+/** A queue that is there and does not answer: it has no leader. */
+export class SilentQueueError extends BrokerError {
+  override readonly name: string = 'SilentQueueError'
+
+  constructor(queue: string, ms: number) {
+    super(`RabbitMQ: queue ${queue} has not answered for ${ms} ms; has it a leader? See rabbitmq-queues quorum_status`)
+  }
+}
+
 /** The code of AMQP with which the server closed a channel or refused a connection. */
 export function codeOf(error: unknown): number | undefined {
   const { code, message } = error as { code?: unknown; message?: string }

@@ -1,7 +1,14 @@
 import { pauseAfter, sleep } from './backoff.ts'
 import { look, type RabbitContext, withChannel } from './context.ts'
 import type { HandedOut } from './delivery.ts'
+import { SilentQueueError } from './errors.ts'
 import { REGISTER } from './topology.ts'
+
+/** Milliseconds for a register to confirm the first thing that is written to it. */
+const SILENT = 10_000
+/** Milliseconds for the one who read a register before to put back what is in it, and the pause between two looks. */
+const HELD = 1_000
+const LOOK = 100
 
 /** What is remembered of one message that is not settled. */
 interface Mark {
@@ -37,7 +44,7 @@ export class Marks {
   private found: Register = NONE
   private readonly marks = new Map<string, Mark>()
   private version = 0
-  private declared = false
+  private made = false
   private writing: Promise<void> | undefined
   private again: Promise<void> | undefined
 
@@ -121,18 +128,47 @@ export class Marks {
   }
 
   private async store(clean: boolean): Promise<void> {
-    if (!this.declared) {
-      const options = { durable: true, arguments: { ...REGISTER } }
-      await withChannel(this.context, `make queue ${this.queue}`, (channel) => channel.assertQueue(this.queue, options))
-      this.declared = true
-    }
     const register: Register = { version: ++this.version, clean, marks: Object.fromEntries(this.marks) }
     const content = Buffer.from(JSON.stringify(register))
-    await this.context.sender.send('', this.queue, content, { persistent: true })
+    if (this.made) await this.context.sender.send('', this.queue, content, { persistent: true })
+    else await this.make(content)
+    this.made = true
+  }
+
+  /**
+   * Makes the register, if there is none, and writes to it for the first time.
+   *
+   * If the server was killed in the moment when a quorum queue was made, RabbitMQ (seen with 3.10) can leave it without a leader for ever: it is
+   * there, empty, and answers nothing. Registers are made when processes die, which is when servers die, too. Such a one is replaced.
+   */
+  private async make(content: Buffer): Promise<void> {
+    const { context, queue } = this
+    await this.declare()
+    try {
+      return await context.sender.sendAlone(queue, content, { persistent: true }, SILENT)
+    } catch (error) {
+      if (!(error instanceof SilentQueueError) || !this.isOurs()) throw error
+      // Without a majority of its nodes it may be silent, too, and have something in it.
+      if (((await look(context, queue))?.messages ?? 0) > 0) throw error
+      context.logger.error({ queue, err: error.message }, 'a register of begun runs is of no use: it is made anew')
+    }
+    await withChannel(context, `delete queue ${queue}`, (channel) => channel.deleteQueue(queue))
+    await this.declare()
+    await context.sender.sendAlone(queue, content, { persistent: true }, SILENT)
+  }
+
+  private async declare(): Promise<void> {
+    const options = { durable: true, arguments: { ...REGISTER } }
+    await withChannel(this.context, `make queue ${this.queue}`, (channel) => channel.assertQueue(this.queue, options))
   }
 
   private async read(): Promise<Register> {
-    if ((await look(this.context, this.queue)) === undefined) return NONE
+    for (const begin = performance.now(); ; await sleep(LOOK)) {
+      const messages = (await look(this.context, this.queue))?.messages
+      // An empty one is not asked: it may be one that answers nothing.
+      if (messages === undefined || (messages === 0 && performance.now() - begin > HELD)) return NONE
+      if (messages > 0) break
+    }
     return withChannel(this.context, `read queue ${this.queue}`, async (channel) => {
       let latest = NONE
       // They go back when the channel is closed. After a crash there may be two for a moment.

@@ -26,7 +26,10 @@ export interface RabbitMqBrokerOptions {
   readonly partitions?: number
   /** Seconds without a sign of life after which server and client give each other up. Whole, 1 or more; default: 10. */
   readonly heartbeat?: number
-  /** Milliseconds for which `start` tries to reach the server, and for which a publish waits for one that is away. Default: 30,000. */
+  /**
+   * Milliseconds for which `start` tries to reach the server, and for which a publish waits for one that is away, or that lives and does not
+   * confirm (then at least 10 seconds). Default: 30,000.
+   */
   readonly connectTimeout?: number
   /** Largest body in bytes; the server's own `max_message_size` may be lower. Default: 8 MiB. */
   readonly maxMessageBytes?: number

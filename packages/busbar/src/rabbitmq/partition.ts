@@ -12,7 +12,7 @@ import type { Topic } from './topology.ts'
 import type { Window } from './window.ts'
 
 /** Milliseconds to store what is given back with nothing counted. */
-const MOST_TO_LEAVE = 5_000
+const MOST_TO_LEAVE = 3_000
 
 /** What a partition needs of its member. */
 export interface PartitionHost {
@@ -79,9 +79,10 @@ export class OwnedPartition implements LineHost, DeliveryOwner {
 
   /** Consumes; waits behind whoever has the partition now. */
   async take(): Promise<void> {
+    let channel: Channel | undefined
     try {
-      const channel = await this.host.context.consuming.channel()
-      if (this.over) return await channel.close()
+      channel = await this.host.context.consuming.channel()
+      if (this.over) return await closed(channel)
       let why: Error | undefined
       channel.on('error', (error: Error) => {
         why = error
@@ -92,6 +93,7 @@ export class OwnedPartition implements LineHost, DeliveryOwner {
       await channel.prefetch(this.host.credit)
       await channel.consume(this.queue, (received) => this.receive(received))
     } catch (error) {
+      void closed(channel)
       this.lose(error)
     }
   }

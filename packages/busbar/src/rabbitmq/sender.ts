@@ -3,8 +3,13 @@ import { BrokerError } from '../broker/index.ts'
 import { Fifo } from '../broker/fifo.ts'
 import type { BrokerLogger } from '../broker/logger.ts'
 import { pauseAfter } from './backoff.ts'
-import type { Link } from './connection.ts'
-import { explain } from './errors.ts'
+import { closed, type Link } from './connection.ts'
+import { explain, SilentQueueError } from './errors.ts'
+
+/** Milliseconds between two looks at what waits. */
+const LOOK = 250
+/** Milliseconds that a server may take to confirm a message, however little patience there is. */
+const LEAST_UNCONFIRMED = 10_000
 
 /** One message on its way to the server. */
 export interface Send {
@@ -21,18 +26,27 @@ interface Item {
   readonly since: number
   /** It may have arrived. */
   sent: boolean
+  /** Confirmed, refused or cut off since it was sent. */
+  answered: boolean
 }
 
 /**
  * The one way of everything that is published: a channel with publisher confirms, in the order of the calls. While the server is away, takes
  * no messages or cannot keep up, messages wait, up to `patience` milliseconds. What was sent and not confirmed when the connection
- * broke is sent again, in order and before all that came after it: it may arrive twice, and never out of turn.
+ * broke is sent again, in order and before all that came after it: it may arrive twice, and never out of turn. A server that lives and does
+ * not confirm is left in the same way, once it has had as long.
  */
 export class Sender {
   private readonly link: Link
   private readonly patience: number
   private readonly logger: BrokerLogger
+  private readonly mostUnconfirmed: number
   private readonly waiting = new Fifo<Item>()
+  /** Sent and not answered, in order, and what was answered out of turn. */
+  private readonly underWay = new Fifo<Item>()
+  /** The first of those under way, and since when it has been that. */
+  private slowest: Item | undefined
+  private slowSince = 0
   /** Ids of messages that came back because no queue took them; their confirmation follows. */
   private readonly returned = new Map<string, number>()
   /** Sent on a channel that is gone, in order. */
@@ -49,6 +63,7 @@ export class Sender {
   constructor(link: Link, patience: number, logger: BrokerLogger) {
     this.link = link
     this.patience = patience
+    this.mostUnconfirmed = Math.max(LEAST_UNCONFIRMED, patience)
     this.logger = logger
     link.onUp.add(() => this.open())
     link.onUnblocked.add(() => this.pump())
@@ -56,15 +71,15 @@ export class Sender {
 
   async start(): Promise<void> {
     await this.takeChannel()
+    this.timer = setInterval(() => this.look(), LOOK)
   }
 
   /** Sends now, or in its turn. */
   push(send: Send): void {
     if (this.ended) return send.done(stopped(), false)
-    const item = { send, since: performance.now(), sent: false }
+    const item = { send, since: performance.now(), sent: false, answered: false }
     if (this.waiting.length === 0 && this.mayWrite) return this.write(item)
     this.waiting.push(item)
-    this.watch()
     if (this.channel === undefined) this.open()
   }
 
@@ -77,6 +92,33 @@ export class Sender {
     })
   }
 
+  /**
+   * Sends to a queue on a channel of its own, beside all else: the server holds up everything of a channel behind a message for a queue that
+   * does not answer. Resolves when it is confirmed.
+   *
+   * @throws SilentQueueError where the server takes messages, and this queue has not confirmed its own within `ms` milliseconds
+   */
+  async sendAlone(queue: string, content: Buffer, options: Options.Publish, ms: number): Promise<void> {
+    const channel = await this.link.confirmChannel()
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const timer = setTimeout(() => {
+      const why = this.link.blocked
+      reject(
+        why === undefined ? new SilentQueueError(queue, ms) : new BrokerError(`RabbitMQ takes no messages: ${why}`),
+      )
+    }, ms)
+    try {
+      channel.publish('', queue, content, options, (error: unknown) => {
+        if (error === null || error === undefined) resolve()
+        else reject(error)
+      })
+      await promise
+    } finally {
+      clearTimeout(timer)
+      void closed(channel)
+    }
+  }
+
   /** Resolves when nothing waits for a confirmation any more. */
   quiet(): Promise<void> {
     if (this.unconfirmed === 0 && this.waiting.length === 0) return Promise.resolve()
@@ -87,6 +129,7 @@ export class Sender {
   /** Nothing more is sent; what waits is refused. */
   end(): void {
     this.ended = true
+    clearInterval(this.timer)
     for (const { send } of this.waiting.drain()) send.done(stopped(), false)
     this.settled()
   }
@@ -103,6 +146,8 @@ export class Sender {
         this.answered(item, error),
       )
       item.sent = true
+      item.answered = false
+      this.underWay.push(item)
       if (room === false) this.full = true
     } catch (error) {
       this.unconfirmed--
@@ -123,6 +168,8 @@ export class Sender {
 
   private answered(item: Item, error: unknown): void {
     this.unconfirmed--
+    item.answered = true
+    while (this.underWay.peek()?.answered === true) this.underWay.shift()
     const { send } = item
     if (error === null || error === undefined) {
       const { mandatory, messageId } = send.options
@@ -154,12 +201,21 @@ export class Sender {
     for (const { send } of guilty) send.done(explain(why, `publish to ${placeOf(send)}`), false)
     this.waiting.prepend(cut.filter((item) => !guilty.includes(item)))
     if (this.ended) this.end()
-    if (this.waiting.length > 0) this.watch()
-    this.settled()
+    this.expire()
   }
 
-  private watch(): void {
-    this.timer ??= setInterval(() => this.expire(), 250)
+  private look(): void {
+    this.expire()
+    const head = this.underWay.peek()
+    const now = performance.now()
+    // While it takes nothing it confirms nothing.
+    if (head !== this.slowest || this.link.blocked !== undefined) {
+      this.slowest = head
+      this.slowSince = now
+    } else if (head !== undefined && now - this.slowSince > this.mostUnconfirmed) {
+      this.slowest = undefined
+      this.link.drop(`a message for ${placeOf(head.send)} was not confirmed for ${this.mostUnconfirmed} ms`)
+    }
   }
 
   private expire(): void {
@@ -167,7 +223,8 @@ export class Sender {
     for (let head = this.waiting.peek(); head !== undefined && head.since < oldest; head = this.waiting.peek()) {
       this.waiting.shift()
       const { blocked } = this.link
-      const why = blocked === undefined ? 'the server is away' : `the server takes no messages: ${blocked}`
+      const why =
+        blocked === undefined ? 'the server is away or does not answer' : `the server takes no messages: ${blocked}`
       const what = head.sent ? 'not confirmed; it may have arrived' : 'not published; nothing was sent'
       head.send.done(new BrokerError(`RabbitMQ: ${why} for ${this.patience} ms ('connectTimeout'): ${what}`), false)
     }
@@ -176,10 +233,6 @@ export class Sender {
 
   private settled(): void {
     if (this.waiting.length > 0) return
-    if (this.timer !== undefined) {
-      clearInterval(this.timer)
-      this.timer = undefined
-    }
     if (this.idle === undefined || this.unconfirmed > 0 || this.cut.length > 0) return
     this.idle.resolve()
     this.idle = undefined

@@ -118,6 +118,10 @@ export class GroupMember implements BrokerSubscription, PartitionHost {
       const { message } = explain(why, `consume partition ${n} of topic ${topic.name} for group ${this.group}`)
       this.context.logger.error({ group: this.group, err: message }, 'RabbitMQ: a partition was lost; trying again')
     }
+    this.recoverSoon()
+  }
+
+  private recoverSoon(): void {
     this.recovering ??= this.recover().finally(() => {
       this.recovering = undefined
     })
@@ -133,7 +137,7 @@ export class GroupMember implements BrokerSubscription, PartitionHost {
         await this.makeTopology(this.topics.map(({ name }) => name))
         return this.balanceSoon()
       } catch (error) {
-        if (this.stopping !== undefined) return
+        if (this.stopping !== undefined || this.context.consuming.isOver) return
         this.context.logger.error(
           { group: this.group, err: String(error) },
           'RabbitMQ: cannot declare the group: trying again',
@@ -167,7 +171,9 @@ export class GroupMember implements BrokerSubscription, PartitionHost {
 
   /** Members take turns in the order of their ids; every process comes to the same result. */
   private balance(): void {
-    if (this.stopping !== undefined || !this.context.consuming.isUp) return
+    if (this.stopping !== undefined) return
+    // Cut off between two partitions there may be none that is lost, and so nobody else who begins again.
+    if (!this.context.consuming.isUp) return this.recoverSoon()
     for (const topic of this.topics) {
       const members = this.parts.roster.membersOf(this.group, topic.name)
       const offset = partitionOf(topic.name, 65_536)
@@ -211,8 +217,8 @@ export class GroupMember implements BrokerSubscription, PartitionHost {
     for (const partition of this.partitions.values()) void partition.drain()
     this.parts.roster.leave(this.id)
     await this.quiet.reached(undefined)
-    await Promise.all([...this.partitions].map(([key, partition]) => this.give(key, partition)))
-    await Promise.all(this.laters.map((later) => later.stop()))
+    const given = [...this.partitions].map(([key, partition]) => this.give(key, partition))
+    await Promise.all([...given, ...this.laters.map((later) => later.stop())])
     this.onStopped(this)
   }
 }

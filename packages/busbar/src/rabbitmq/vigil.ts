@@ -1,3 +1,4 @@
+import { closed } from './connection.ts'
 import type { RabbitContext } from './context.ts'
 
 /**
@@ -46,7 +47,7 @@ export class Vigil {
   }
 
   private async answer(): Promise<void> {
-    const channel = await this.context.consuming.channel()
-    await channel.close()
+    // That it opens is the answer.
+    void closed(await this.context.consuming.channel())
   }
 }
