@@ -23,6 +23,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   inbox: ports,
   // Encryption of personal fields, one key for each person.
   privacy: ports,
+  // Registries of schemas in databases.
+  schemas: ports,
   // What adapters share that lease the right to hand messages out.
   leases: ports,
   // Adapters know their port, never the engine and never each other; the SQL ones share the SQL log.

@@ -7,7 +7,7 @@ import { JsonCodec } from '../message/json-codec.ts'
 import { open } from '../message/inbound.ts'
 import { prepare } from '../message/outbound.ts'
 import type { EncodedMessage, Message } from '../message/message.ts'
-import type { Transaction } from '../transaction/transaction.ts'
+import { type Database, sqliteDatabase } from '../transaction/database.ts'
 import { type KeyStore, MemoryKeyStore, PersonalData, PersonForgottenError, SqlKeyStore } from './index.ts'
 
 const codec = new JsonCodec()
@@ -218,16 +218,12 @@ describe('on a bus', () => {
 describe('keys in SQL', () => {
   const masterKey = Buffer.alloc(32, 7).toString('base64')
 
-  function database(db: DatabaseSync): Transaction {
-    return {
-      dialect: 'sqlite',
-      execute: async (sql, params = []) => db.prepare(sql).all(...params),
-    }
-  }
+  const database = (db: DatabaseSync): Database => sqliteDatabase(db)
 
   test('are the same for all who ask, and the table alone reads nothing', async () => {
     const db = new DatabaseSync(':memory:')
-    const [one, other] = [0, 1].map(() => new SqlKeyStore({ database: database(db), masterKey })) as [
+    const shared = database(db)
+    const [one, other] = [0, 1].map(() => new SqlKeyStore({ database: shared, masterKey })) as [
       SqlKeyStore,
       SqlKeyStore,
     ]

@@ -1,15 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import { ConfigurationError } from '../message/errors.ts'
-import type { Transaction } from '../transaction/transaction.ts'
+import type { Database } from '../transaction/database.ts'
+import type { SqlParameter, SqlRow } from '../transaction/transaction.ts'
 import { KEY_BYTES, seal, unseal } from './cipher.ts'
 import { type KeyStore, PersonForgottenError } from './keys.ts'
 
 export interface SqlKeyStoreOptions {
   /**
-   * Runs statements on the database that keeps the keys; each may be a transaction of its own (busbar/transaction has one for
-   * each client). Best a database whose backups do not outlive what the law allows: a key in a backup can read what was forgotten.
+   * The database that keeps the keys (`pgDatabase`, `sqliteDatabase` of busbar/transaction). Best one whose backups do not outlive what the
+   * law allows: a key in a backup can read what was forgotten.
    */
-  readonly database: Transaction
+  readonly database: Database
   /**
    * 32 bytes, as such or as base64: what keys are encrypted with in the table, so that the table alone reads nothing. Keep it
    * apart from the database. Default: the variable `BUSBAR_MASTER_KEY`.
@@ -17,9 +18,12 @@ export interface SqlKeyStoreOptions {
   readonly masterKey?: Uint8Array | string
 }
 
+/** Creating a table twice at once fails in Postgres. */
+const LOCK = 'SELECT pg_advisory_xact_lock(7305808869227068)'
+
 /** Keys in a table `busbar_keys` of SQLite or PostgreSQL, which is made when it is first needed. */
 export class SqlKeyStore implements KeyStore {
-  readonly #database: Transaction
+  readonly #database: Database
   readonly #master: Uint8Array
   #made: Promise<void> | undefined
 
@@ -31,7 +35,7 @@ export class SqlKeyStore implements KeyStore {
 
   async find(person: string): Promise<Uint8Array | undefined> {
     await this.#make()
-    const [row] = await this.#database.execute('SELECT sealed FROM busbar_keys WHERE person = ?', [person])
+    const [row] = await this.#execute('SELECT sealed FROM busbar_keys WHERE person = ?', [person])
     return this.#opened(row?.['sealed'], person)
   }
 
@@ -39,10 +43,10 @@ export class SqlKeyStore implements KeyStore {
     await this.#make()
     const sealed = seal(randomBytes(KEY_BYTES).toString('base64'), this.#master, person).toString('base64')
     // Whoever comes first has made it; the others read what is there.
-    await this.#database.execute(
-      'INSERT INTO busbar_keys (person, sealed) VALUES (?, ?) ON CONFLICT (person) DO NOTHING',
-      [person, sealed],
-    )
+    await this.#execute('INSERT INTO busbar_keys (person, sealed) VALUES (?, ?) ON CONFLICT (person) DO NOTHING', [
+      person,
+      sealed,
+    ])
     const key = await this.find(person)
     if (key === undefined) throw new PersonForgottenError()
     return key
@@ -52,11 +56,11 @@ export class SqlKeyStore implements KeyStore {
     await this.#make()
     const now = new Date().toISOString()
     // In this order: from here on nobody can make a key any more.
-    await this.#database.execute(
+    await this.#execute(
       'INSERT INTO busbar_keys (person, sealed, forgotten_at) VALUES (?, NULL, ?) ON CONFLICT (person) DO NOTHING',
       [person, now],
     )
-    const forgotten = await this.#database.execute(
+    const forgotten = await this.#execute(
       'UPDATE busbar_keys SET sealed = NULL, forgotten_at = ? WHERE person = ? AND sealed IS NOT NULL RETURNING person',
       [now, person],
     )
@@ -65,7 +69,7 @@ export class SqlKeyStore implements KeyStore {
 
   async readmit(person: string): Promise<void> {
     await this.#make()
-    await this.#database.execute('DELETE FROM busbar_keys WHERE person = ? AND sealed IS NULL', [person])
+    await this.#execute('DELETE FROM busbar_keys WHERE person = ? AND sealed IS NULL', [person])
   }
 
   #opened(sealed: unknown, person: string): Uint8Array | undefined {
@@ -81,10 +85,17 @@ export class SqlKeyStore implements KeyStore {
     return this.#made
   }
 
+  #execute(sql: string, params?: readonly SqlParameter[]): Promise<readonly SqlRow[]> {
+    return this.#database.transaction((tx) => tx.execute(sql, params))
+  }
+
   async #create(): Promise<void> {
-    await this.#database.execute(
-      'CREATE TABLE IF NOT EXISTS busbar_keys (person TEXT PRIMARY KEY, sealed TEXT, forgotten_at TEXT)',
-    )
+    await this.#database.transaction(async (tx) => {
+      if (tx.dialect === 'postgres') await tx.execute(LOCK)
+      await tx.execute(
+        'CREATE TABLE IF NOT EXISTS busbar_keys (person TEXT PRIMARY KEY, sealed TEXT, forgotten_at TEXT)',
+      )
+    })
   }
 }
 
