@@ -1,5 +1,5 @@
 /** The two ways in which a CloudEvents event travels: attributes as headers beside the body, or all in one JSON text. */
-import { fromCloudEvent, toCloudEvent } from './cloudevents.ts'
+import { COMMON_ATTRIBUTES, fromCloudEvent, toCloudEvent } from './cloudevents.ts'
 import type { CloudEventAttributes } from './cloudevents.ts'
 import { BYTES, isJson } from './content-type.ts'
 import { ConfigurationError, DecodeError } from './errors.ts'
@@ -30,12 +30,28 @@ export interface BinaryMode {
   readonly body: string | Uint8Array
 }
 
-export function toBinaryMode(message: EncodedMessage, { prefix, percent }: Binding): BinaryMode {
-  const { datacontenttype, ...attributes } = toCloudEvent(message).attributes
-  const headers: Record<string, string> = { 'content-type': datacontenttype ?? message.contentType }
-  for (const [name, value] of Object.entries(attributes))
-    headers[prefix + name] = percent ? percentEncoded(value) : value
-  return { headers, body: wireBody(message) }
+export function toBinaryMode(message: EncodedMessage, binding: Binding): BinaryMode {
+  const headers: Record<string, string> = {}
+  const body = writeBinaryMode(message, binding, (name, value) => {
+    headers[name] = value
+  })
+  return { headers, body }
+}
+
+/** The same for a client that has headers of its own kind: gives each to `write`, and back the body. */
+export function writeBinaryMode(
+  message: EncodedMessage,
+  binding: Binding,
+  write: (name: string, value: string) => void,
+): string | Uint8Array {
+  const { attributes } = toCloudEvent(message)
+  write(CONTENT_TYPE, attributes['datacontenttype'] ?? message.contentType)
+  for (const name of Object.keys(attributes)) {
+    if (name === 'datacontenttype') continue
+    const value = attributes[name] as string
+    write(headerOf(name, binding), binding.percent ? percentEncoded(value) : value)
+  }
+  return wireBody(message)
 }
 
 /** Header values as clients give them: texts, UTF-8 bytes, numbers, booleans. */
@@ -46,17 +62,45 @@ export interface ReceivedHeaders {
 
 /** Header names are read in any case. Headers that are none of CloudEvents are left out. @throws DecodeError */
 export function fromBinaryMode({ headers, body }: ReceivedHeaders, binding: Binding): EncodedMessage {
-  const prefixes = [binding.prefix, ...(binding.alsoRead ?? [])].map((prefix) => prefix.toLowerCase())
   const attributes: Record<string, string> = {}
-  for (const [header, received] of Object.entries(headers)) {
-    const value = textOf(received)
+  for (const header of Object.keys(headers)) {
+    const value = textOf(headers[header])
     if (value === undefined) continue
-    const name = header.toLowerCase()
-    const prefix = prefixes.find((one) => name.startsWith(one))
-    if (prefix !== undefined) attributes[name.slice(prefix.length)] = binding.percent ? percentDecoded(value) : value
-    else if (name === 'content-type') attributes['datacontenttype'] = value
+    const name = attributeOf(header, binding)
+    if (name !== undefined) attributes[name] = attributeValue(name, value, binding)
   }
   return fromCloudEvent({ attributes, body })
+}
+
+export const CONTENT_TYPE = 'content-type'
+
+/** The names that nearly all headers have, both ways: building and cutting them for each message costs more than all else. */
+const known = new Map<Binding, { readonly written: Map<string, string>; readonly read: Map<string, string> }>(
+  Object.values<Binding>(bindings).map((binding) => {
+    const written = new Map(COMMON_ATTRIBUTES.map((name) => [name, binding.prefix + name]))
+    const read = new Map([...written].map(([name, header]) => [header, name]))
+    return [binding, { written, read: read.set(CONTENT_TYPE, 'datacontenttype') }]
+  }),
+)
+
+function headerOf(attribute: string, binding: Binding): string {
+  return known.get(binding)?.written.get(attribute) ?? binding.prefix + attribute
+}
+
+/** The attribute that a header holds, in any case; undefined: it is none of CloudEvents. */
+export function attributeOf(header: string, binding: Binding): string | undefined {
+  const common = known.get(binding)?.read.get(header)
+  if (common !== undefined) return common
+  const name = header.toLowerCase()
+  for (const prefix of [binding.prefix, ...(binding.alsoRead ?? [])]) {
+    if (name.startsWith(prefix.toLowerCase())) return name.slice(prefix.length)
+  }
+  return name === CONTENT_TYPE ? 'datacontenttype' : undefined
+}
+
+/** What a header says of an attribute. The content type is a header of the protocol's own, and never encoded. */
+export function attributeValue(attribute: string, value: string, { percent }: Binding): string {
+  return percent && attribute !== 'datacontenttype' ? percentDecoded(value) : value
 }
 
 /** Media type of what `toStructuredMode` writes. */
@@ -112,8 +156,11 @@ function wireBody({ body, type, id }: EncodedMessage): string | Uint8Array {
   )
 }
 
+const TO_ENCODE = /[^\x21\x23\x24\x26-\x7e]/
+
 /** Printable ASCII stays, but for space, double quote and percent (HTTP binding, section 3.1.3.2). */
 function percentEncoded(value: string): string {
+  if (!TO_ENCODE.test(value)) return value
   return value.replace(/[^\x21\x23\x24\x26-\x7e]+/gu, (run) =>
     [...Buffer.from(run, 'utf8')].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(''),
   )
@@ -121,5 +168,6 @@ function percentEncoded(value: string): string {
 
 function percentDecoded(value: string): string {
   const unquoted = /^".*"$/.test(value) ? value.slice(1, -1).replace(/\\(.)/g, '$1') : value
+  if (!unquoted.includes('%')) return unquoted
   return unquoted.replace(/(?:%[0-9a-f]{2})+/gi, (run) => Buffer.from(run.replaceAll('%', ''), 'hex').toString('utf8'))
 }

@@ -59,39 +59,39 @@ export function toCloudEvent(message: EncodedMessage): CloudEventParts {
  * @throws DecodeError when a required attribute is missing or the version of CloudEvents is another one.
  */
 export function fromCloudEvent({ attributes, body }: CloudEventParts): EncodedMessage {
-  const rest = new Map(Object.entries(attributes))
-  const take = <T>(name: string, read: (text: string) => T | undefined): T | undefined => {
-    const text = rest.get(name)
-    const value = text === undefined ? undefined : read(text)
-    if (value !== undefined) rest.delete(name)
-    return value
-  }
-  const specversion = required('specversion', take('specversion', asText))
-  if (specversion !== '1.0') {
+  const { specversion, id: givenId, type, source, subject, time, partitionkey: key } = attributes
+  if (required('specversion', specversion) !== '1.0') {
     throw new DecodeError(
-      `the body is of CloudEvents version ${JSON.stringify(specversion.slice(0, 20))}; Busbar reads 1.0`,
+      `the body is of CloudEvents version ${JSON.stringify(specversion?.slice(0, 20))}; Busbar reads 1.0`,
     )
   }
-  const id = required('id', take('id', asText))
-  const subject = take('subject', asText)
+  const id = required('id', givenId)
+  const own = {
+    kind: read(attributes['kind'], asKind),
+    dataversion: read(attributes['dataversion'], asVersion),
+    revision: read(attributes['revision'], asRevision),
+    priority: read(attributes['priority'], asPriority),
+  }
   return {
     id,
-    type: required('type', take('type', asText)),
-    source: fromSource(required('source', take('source', asText))),
-    kind: take('kind', asKind) ?? 'event',
+    type: required('type', type),
+    source: fromSource(required('source', source)),
+    kind: own.kind ?? 'event',
     subject,
-    key: take('partitionkey', asText) ?? subject,
-    time: asTime(take('time', asText)),
-    version: take('dataversion', asVersion) ?? 1,
-    revision: take('revision', asRevision),
-    priority: take('priority', asPriority),
-    contentType: take('datacontenttype', asText) ?? 'application/json',
-    metadata: asMetadata(rest, id),
+    key: key ?? subject,
+    time: asTime(time),
+    version: own.dataversion ?? 1,
+    revision: own.revision,
+    priority: own.priority,
+    contentType: attributes['datacontenttype'] ?? 'application/json',
+    metadata: asMetadata(attributes, own, id),
     body,
   }
 }
 
-const asText = (text: string): string => text
+function read<T>(text: string | undefined, as: (text: string) => T | undefined): T | undefined {
+  return text === undefined ? undefined : as(text)
+}
 
 function required(name: string, text: string | undefined): string {
   if (text !== undefined && text !== '') return text
@@ -113,8 +113,23 @@ const asPriority = (text: string): Priority | undefined => (PRIORITIES.includes(
 const asVersion = (text: string): number | undefined => (/^[1-9]\d{0,14}$/.test(text) ? Number(text) : undefined)
 const asRevision = (text: string): number | undefined => (/^\d{1,15}$/.test(text) ? Number(text) : undefined)
 
-function asMetadata(headers: ReadonlyMap<string, string>, id: string): Metadata {
-  const named = [...headers].map(([name, value]) => [metadataName(name), value] as const)
+/** Attributes that are always what Busbar takes them for. */
+const TAKEN = 'specversion id type source subject partitionkey time datacontenttype'.split(' ')
+const isTaken: ReadonlySet<string> = new Set(TAKEN)
+
+/** What nearly every event has. */
+export const COMMON_ATTRIBUTES: readonly string[] = [
+  ...TAKEN,
+  ...'kind dataversion correlationid causationid traceparent'.split(' '),
+]
+
+/** What is left. `own`: attributes of Busbar's own, undefined where they hold what it does not know. */
+function asMetadata(attributes: CloudEventAttributes, own: Readonly<Record<string, unknown>>, id: string): Metadata {
+  const named: [string, string][] = []
+  for (const [name, value] of Object.entries(attributes)) {
+    if (isTaken.has(name) || (Object.hasOwn(own, name) && own[name] !== undefined)) continue
+    named.push([metadataName(name), value])
+  }
   // Entries rather than assignments: a header called `__proto__` is a header.
   const metadata = Object.fromEntries(named)
   return { ...metadata, correlationId: metadata['correlationId'] ?? id }

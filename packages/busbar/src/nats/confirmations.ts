@@ -10,12 +10,14 @@ export interface Confirmed {
   readonly duplicate: boolean
 }
 
+/** Told once what became of a message: the server's word, or why there is none. */
+export type Told = (result: Confirmed | Error) => void
+
 interface Pending {
   readonly subject: string
   readonly data: string | Uint8Array
   readonly headers: MsgHdrs
-  readonly resolve: (confirmed: Confirmed) => void
-  readonly reject: (error: Error) => void
+  readonly told: Told
   /** Milliseconds of `performance.now()`. */
   readonly giveUpAt: number
   againAt: number
@@ -64,15 +66,20 @@ export class Confirmations {
   /** The headers must name a message id or an expected sequence, else what is sent again is stored again. */
   send(subject: string, data: string | Uint8Array, headers: MsgHdrs): Promise<Confirmed> {
     return new Promise((resolve, reject) => {
-      const now = performance.now()
-      const { requestTimeout, publishTimeout } = this.options
-      const about = { giveUpAt: now + publishTimeout, againAt: now + requestTimeout, reason: 'no answer' }
-      const one = { subject, data, headers, resolve, reject, ...about }
-      const token = String(this.next++)
-      this.pending.set(token, one)
-      this.timer ??= setInterval(() => this.look(), LOOK)
-      this.transmit(token, one)
+      this.post(subject, data, headers, (result) => (result instanceof Error ? reject(result) : resolve(result)))
     })
+  }
+
+  /** The same without a promise, for batches. */
+  post(subject: string, data: string | Uint8Array, headers: MsgHdrs, told: Told): void {
+    const now = performance.now()
+    const { requestTimeout, publishTimeout } = this.options
+    const giveUpAt = now + publishTimeout
+    const one = { subject, data, headers, told, giveUpAt, againAt: now + requestTimeout, reason: 'no answer' }
+    const token = String(this.next++)
+    this.pending.set(token, one)
+    this.timer ??= setInterval(() => this.look(), LOOK)
+    this.transmit(token, one)
   }
 
   disconnected(): void {
@@ -138,7 +145,7 @@ export class Confirmations {
     const answer = answerOf(message)
     if ('seq' in answer) {
       this.settled(token)
-      one.resolve(answer)
+      one.told(answer)
     } else if (answer.passing) {
       one.reason = answer.error.message
       one.againAt = performance.now() + 2 * LOOK
@@ -161,7 +168,7 @@ export class Confirmations {
 
   private fail(token: string, one: Pending, error: Error): void {
     this.settled(token)
-    one.reject(error)
+    one.told(error)
   }
 
   private settled(token: string): void {

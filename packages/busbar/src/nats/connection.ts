@@ -1,6 +1,6 @@
 import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream'
 import type * as transportNode from '@nats-io/transport-node'
-import type { MsgHdrs, NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node'
+import type { NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node'
 import type { BrokerLogger } from '../broker/logger.ts'
 import { ConfigurationError } from '../message/errors.ts'
 import { shown } from './address.ts'
@@ -8,6 +8,7 @@ import { authentication } from './authentication.ts'
 import { pauseAfter, sleep } from './backoff.ts'
 import { refusalOf, silentJetStream, unreachable } from './errors.ts'
 import type { Settings } from './options.ts'
+import type { MakeHeaders } from './wire.ts'
 
 type Transport = typeof transportNode
 
@@ -24,7 +25,7 @@ export interface Connection {
   readonly schedules: boolean
   /** A subject of its own for answers. */
   readonly inbox: () => string
-  readonly headers: () => MsgHdrs
+  readonly headers: MakeHeaders
   readonly nanos: (milliseconds: number) => number
 }
 
@@ -59,7 +60,8 @@ export async function connect(settings: Settings, logger: BrokerLogger, ending?:
     const options = { timeout: settings.requestTimeout }
     const js = jetstream.jetstream(nc, options)
     const jsm = await jetstream.jetstreamManager(nc, options)
-    const { headers, nanos, createInbox } = transport
+    const { MsgHdrsImpl, nanos, createInbox } = transport
+    const headers: MakeHeaders = (values = {}) => MsgHdrsImpl.fromRecord(values)
     const inbox = (): string => createInbox(settings.client.inboxPrefix)
     return { nc, js, jsm, version, schedules: atLeast(version, 2, 12), inbox, headers, nanos }
   } catch (error) {

@@ -2,6 +2,7 @@ import { type Outgoing, PublishError, UnsupportedError } from '../broker/index.t
 import { MessageTooLargeError } from '../message/errors.ts'
 import type { Asides } from './asides.ts'
 import { HEADER_ROOM } from './connection.ts'
+import type { Confirmed } from './confirmations.ts'
 import type { NatsContext } from './context.ts'
 import { explain } from './errors.ts'
 import type { Topic } from './topology.ts'
@@ -32,16 +33,16 @@ export class Publisher {
     const now = Date.now()
     const sends = batch.map((outgoing) => this.prepare(outgoing, now))
     // From here to the last send nothing is awaited: the order of the calls is the order on the wire.
-    const sent = Promise.allSettled(sends.map((send) => send()))
+    const sent = sendAll(sends)
     this.underWay.add(sent)
-    const results = await sent
+    const errors = await sent
     this.underWay.delete(sent)
-    const failed = results.flatMap((result, index) =>
-      result.status === 'fulfilled'
-        ? []
-        : [{ index, id: batch[index]?.message.id ?? '', error: explain(result.reason, 'publish') }],
+    if (errors.size === 0) return
+    const failed = [...errors].toSorted(([one], [other]) => one - other)
+    throw new PublishError(
+      failed.map(([index, error]) => ({ index, id: batch[index]?.message.id ?? '', error: explain(error, 'publish') })),
+      batch.length,
     )
-    if (failed.length > 0) throw new PublishError(failed, batch.length)
   }
 
   /** Resolves when nothing is on its way any more. */
@@ -50,7 +51,7 @@ export class Publisher {
   }
 
   /** Checks one message and makes what sends it; nothing is sent before all of a batch are checked. */
-  private prepare({ topic: name, message, deliverAt, group }: Outgoing, now: number): () => Promise<unknown> {
+  private prepare({ topic: name, message, deliverAt, group }: Outgoing, now: number): Send {
     const { names, topology, headers, confirmations, nc } = this.context
     const size =
       typeof message.body === 'string' ? Buffer.byteLength(message.body) : (message.body as Uint8Array).byteLength
@@ -58,7 +59,13 @@ export class Publisher {
     const topic = topology.known(name) as Topic
     const partition = topology.partitionFor(topic, message.key)
     if (group !== undefined) {
-      return () => this.asides.publish(group, topic, partition, message, deliverAt ?? now)
+      return (told) => {
+        const publishing = this.asides.publish(group, topic, partition, message, deliverAt ?? now)
+        publishing.then(
+          () => told(undefined),
+          (error) => told(explain(error, 'publish')),
+        )
+      }
     }
     const wire = toWire(message, headers)
     const { headers: set, data } = wire
@@ -68,13 +75,14 @@ export class Publisher {
     const subject = names.log(name, partition)
     if (deliverAt === undefined || deliverAt <= now) {
       set.append(MESSAGE_ID, message.id)
-      return () => confirmations.send(subject, data, set)
+      return (told) => confirmations.post(subject, data, set, told)
     }
     if (!topic.schedules) throw this.cannotDelay(topic)
     set.append(MESSAGE_ID, `later-${message.id}`)
     set.append('Nats-Schedule', `@at ${new Date(Math.ceil(deliverAt)).toISOString()}`)
     set.append('Nats-Schedule-Target', subject)
-    return () => confirmations.send(names.delayed(name, partition, crypto.randomUUID()), data, set)
+    const delayed = names.delayed(name, partition, crypto.randomUUID())
+    return (told) => confirmations.post(delayed, data, set, told)
   }
 
   private cannotDelay({ stream }: Topic): UnsupportedError {
@@ -85,6 +93,24 @@ export class Publisher {
         : `the NATS server ${version} cannot delay messages: that needs 2.12 or later. Nothing was sent`,
     )
   }
+}
+
+/** Sends one message, and says what became of it. */
+type Send = (told: (result: Confirmed | Error | undefined) => void) => void
+
+/** Resolves to what was not confirmed, by its index, once the fate of all is known. A promise for each would cost as much as sending it. */
+function sendAll(sends: readonly Send[]): Promise<ReadonlyMap<number, Error>> {
+  return new Promise((resolve) => {
+    const errors = new Map<number, Error>()
+    let left = sends.length
+    if (left === 0) resolve(errors)
+    for (const [index, send] of sends.entries()) {
+      send((result) => {
+        if (result instanceof Error) errors.set(index, result)
+        if (--left === 0) resolve(errors)
+      })
+    }
+  })
 }
 
 function tooLarge({ id, type }: Outgoing['message'], size: number, limit: number): MessageTooLargeError {

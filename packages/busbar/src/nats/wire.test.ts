@@ -1,8 +1,10 @@
-import { headers } from '@nats-io/transport-node'
+import { MsgHdrsImpl } from '@nats-io/transport-node'
 import { describe, expect, test } from 'vitest'
 import { DecodeError } from '../message/errors.ts'
 import type { EncodedMessage } from '../message/message.ts'
-import { foreign, fromWire, toWire } from './wire.ts'
+import { foreign, fromWire, type MakeHeaders, toWire } from './wire.ts'
+
+const headers: MakeHeaders = (values = {}) => MsgHdrsImpl.fromRecord(values)
 
 const message: EncodedMessage = {
   id: 'm-1',
@@ -33,6 +35,7 @@ describe('a message on the wire', () => {
   test.each([
     ['text', message],
     ['bytes of a textual type', { ...message, body: new TextEncoder().encode('{"n":1}') }],
+    ['metadata called as what every object has', { ...message, metadata: { correlationId: 'c', constructor: 'x' } }],
     ['text of another type', { ...message, contentType: 'application/cbor', body: 'x' }],
     ['a byte order mark', { ...message, contentType: 'text/plain', body: '\ufeffx' }],
     ['an empty key and subject', { ...message, key: '', subject: '' }],
@@ -45,6 +48,23 @@ describe('a message on the wire', () => {
   test('text that is not UTF-8 stays bytes', () => {
     const { headers: set } = toWire(message, headers)
     expect(fromWire(set, Uint8Array.of(0xff, 0x00)).body).toEqual(Uint8Array.of(0xff, 0x00))
+  })
+
+  test('nothing that a message says can begin a header of its own', () => {
+    const evil = 'x\r\nNats-Msg-Id: stolen'
+    const everywhere = {
+      id: evil,
+      type: evil,
+      source: evil,
+      subject: evil,
+      key: evil,
+      metadata: { correlationId: evil, [evil]: evil },
+    }
+    const { headers: set } = toWire({ ...message, ...everywhere }, headers)
+    const lines = new TextDecoder().decode((set as MsgHdrsImpl).encode()).split('\r\n')
+    expect(lines.filter((line) => line.startsWith('Nats-'))).toEqual([])
+    expect(roundTrip({ ...message, ...everywhere })).toEqual({ ...message, ...everywhere })
+    expect(() => toWire({ ...message, contentType: evil }, headers)).toThrow('header')
   })
 
   test('what is no event is refused, and kept whole as bytes', () => {

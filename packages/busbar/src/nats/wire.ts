@@ -3,7 +3,16 @@
  * own for what CloudEvents cannot say. Events of other writers are read in binary and in structured mode.
  */
 import type { MsgHdrs } from '@nats-io/transport-node'
-import { bindings, fromBinaryMode, fromStructuredMode, STRUCTURED, toBinaryMode } from '../message/cloudevents-modes.ts'
+import {
+  attributeOf,
+  attributeValue,
+  bindings,
+  CONTENT_TYPE,
+  fromStructuredMode,
+  STRUCTURED,
+  writeBinaryMode,
+} from '../message/cloudevents-modes.ts'
+import { fromCloudEvent } from '../message/cloudevents.ts'
 import { isJson } from '../message/content-type.ts'
 import type { EncodedMessage } from '../message/message.ts'
 
@@ -17,11 +26,19 @@ export interface Wire {
   readonly data: string | Uint8Array
 }
 
-/** `headers` is what makes an empty set of headers. */
-export function toWire(message: EncodedMessage, headers: () => MsgHdrs): Wire {
-  const set = headers()
-  const { headers: attributes, body } = toBinaryMode(message, bindings.nats)
-  for (const [name, value] of Object.entries(attributes)) set.append(name, value)
+/** Makes headers of what holds no line breaks, which it does not check. */
+export type MakeHeaders = (values?: Record<string, string[]>) => MsgHdrs
+
+/** The attributes in one go: the client's `append` looks through all headers before, and that is most of what writing them costs. */
+export function toWire(message: EncodedMessage, headers: MakeHeaders): Wire {
+  const values: Record<string, string[]> = {}
+  const body = writeBinaryMode(message, bindings.nats, (name, value) => {
+    values[name] = [value]
+  })
+  // Anybody's text; all others are percent-encoded.
+  const { [CONTENT_TYPE]: [contentType = ''] = [], ...encoded } = values
+  const set = headers(encoded)
+  set.append(CONTENT_TYPE, contentType)
   const text = typeof body === 'string'
   if (text !== isText(message.contentType)) set.append(BODY, text ? 'text' : 'bytes')
   const empty = [
@@ -35,11 +52,11 @@ export function toWire(message: EncodedMessage, headers: () => MsgHdrs): Wire {
 
 /** @throws DecodeError where it is no CloudEvents event. */
 export function fromWire(headers: MsgHdrs | undefined, data: Uint8Array): EncodedMessage {
-  const received = inLowerCase(headers)
-  const { 'content-type': contentType = '', [BODY]: kind, [EMPTY]: empty } = received
+  const { attributes, kind, empty } = received(headers)
+  const contentType = attributes['datacontenttype'] ?? ''
   if (contentType.toLowerCase().startsWith(STRUCTURED)) return fromStructuredMode(data)
   const text = kind === undefined ? isText(contentType === '' ? 'application/json' : contentType) : kind === 'text'
-  const message = fromBinaryMode({ headers: received, body: bodyOf(data, text) }, bindings.nats)
+  const message = fromCloudEvent({ attributes, body: bodyOf(data, text) })
   if (empty === undefined) return message
   const { key, subject, ...rest } = message
   const names = empty.split(',')
@@ -50,18 +67,32 @@ export function fromWire(headers: MsgHdrs | undefined, data: Uint8Array): Encode
   }
 }
 
+interface Received {
+  readonly attributes: Record<string, string>
+  kind?: string
+  empty?: string
+}
+
+/** The first value of each header. Once through: the client looks through all of them for each that it is asked for. */
+function received(headers: MsgHdrs | undefined): Received {
+  const found: Received = { attributes: {} }
+  for (const [header, [value = '']] of headers ?? []) {
+    const name = attributeOf(header, bindings.nats)
+    if (name !== undefined) {
+      // Not `??=`: there may be one called `constructor`.
+      if (Object.hasOwn(found.attributes, name)) continue
+      found.attributes[name] = attributeValue(name, value, bindings.nats)
+    } else if (header.toLowerCase() === BODY) found.kind ??= value
+    else if (header.toLowerCase() === EMPTY) found.empty ??= value
+  }
+  return found
+}
+
 /** Bytes that it takes on the wire. */
 export function sizeOf({ headers, data }: Wire): number {
   let size = typeof data === 'string' ? Buffer.byteLength(data) : data.byteLength
   for (const [name, values] of headers) for (const value of values) size += name.length + Buffer.byteLength(value) + 4
   return size
-}
-
-/** The first value of each header. Once through: the client looks through all of them for each that it is asked for. */
-function inLowerCase(headers: MsgHdrs | undefined): Record<string, string> {
-  const received: Record<string, string> = {}
-  for (const [name, [value = '']] of headers ?? []) received[name.toLowerCase()] ??= value
-  return received
 }
 
 /** The value of a header in any case; empty where there is none. */
