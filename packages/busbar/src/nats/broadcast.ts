@@ -97,7 +97,7 @@ export class BroadcastMember implements BrokerSubscription {
         },
       ),
     ])
-    this.followers.push(...reading.map(({ follower }) => follower))
+    this.followers.push(...reading)
   }
 
   private async take(topic: Topic, message: JsMsg): Promise<void> {

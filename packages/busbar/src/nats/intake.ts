@@ -42,13 +42,13 @@ export class Intake {
     const { topic, partition } = this.owner
     const { names } = context
     const aside = names.asideEntry(group, topic.name, partition, '*')
-    const { follower, ready } = await Follower.open(
+    const asides = await Follower.open(
       context,
       { stream: names.aside, filter: aside, from: 'latest-of-each', headersOnly: true, ahead: 100 },
       (message) => this.learn(message),
     )
-    this.followers.push(follower)
-    await ready
+    this.followers.push(asides)
+    await asides.ready()
     this.backlog = this.backlog.filter((item) => this.isStillOpen(item))
     const log = names.log(topic.name, partition)
     const ahead = Math.min(512, Math.max(4, prefetch))
@@ -57,7 +57,7 @@ export class Intake {
       { stream: topic.stream, filter: log, from: this.position + 1, ahead },
       (message) => this.arrive(message, ahead),
     )
-    this.followers.push(reading.follower)
+    this.followers.push(reading)
     if (this.closed) await this.close()
   }
 

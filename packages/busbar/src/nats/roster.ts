@@ -47,13 +47,12 @@ export class Roster {
   async start(): Promise<void> {
     await this.beat()
     const { names } = this.context
-    const { follower, ready } = await Follower.open(
+    this.follower = await Follower.open(
       this.context,
       { stream: names.state, filter: names.watched(this.group), from: 'latest-of-each', ahead: 100 },
       (message) => this.take(message),
     )
-    this.follower = follower
-    await ready
+    await this.follower.ready()
   }
 
   /** This member is sure of its partitions. */
