@@ -153,10 +153,12 @@ test('a late ack is harmless: the message is another member’s by then, and set
 })
 
 interface Insides {
-  readonly running: {
-    readonly context: {
-      readonly js: { publish: (subject: string, payload?: string, ...more: unknown[]) => Promise<unknown> }
-      readonly jsm: { readonly streams: { getMessage: (stream: string, query: object) => Promise<unknown> } }
+  readonly life: {
+    readonly running: {
+      readonly context: {
+        readonly js: { publish: (subject: string, payload?: string, ...more: unknown[]) => Promise<unknown> }
+        readonly jsm: { readonly streams: { getMessage: (stream: string, query: object) => Promise<unknown> } }
+      }
     }
   }
   readonly members: ReadonlySet<{
@@ -175,7 +177,7 @@ function intercept(
   broker: NatsBroker,
   decide: (subject: string, publish: () => Promise<unknown>, payload?: string) => Promise<unknown>,
 ): void {
-  const { js } = insides(broker).running.context
+  const { js } = insides(broker).life.running.context
   const publish = js.publish.bind(js)
   js.publish = (subject, payload, ...more) => decide(subject, () => publish(subject, payload, ...more), payload)
 }
@@ -255,7 +257,7 @@ test('what is read of a partition while it is lost takes no room of what comes l
   // As if it had been killed: it says nothing, and what it had out is read one by one by the next owner.
   intercept(crashing, () => Promise.reject(new Error('killed')))
   const broker = await started('room', { lease: 500 })
-  const { streams } = insides(broker).running.context.jsm
+  const { streams } = insides(broker).life.running.context.jsm
   const getMessage = streams.getMessage.bind(streams)
   let lost = 0
   streams.getMessage = async (stream, query) => {

@@ -1,6 +1,7 @@
 import { jetstreamManager } from '@nats-io/jetstream'
 import { connect, type NatsConnection } from '@nats-io/transport-node'
 import type { Broker } from '../../../broker/index.ts'
+import type { Lifecycle } from '../../../broker/lifecycle.ts'
 import { NatsBroker } from '../../../nats/index.ts'
 import type { TargetFaults, TargetOptions } from '../target.ts'
 
@@ -60,9 +61,12 @@ export const faults: TargetFaults = {
   },
 }
 
+/** Undefined: it is not connected yet, or was stopped. */
 function connectionOf(broker: NatsBroker): NatsConnection | undefined {
-  return (broker as unknown as { readonly running?: { readonly context: { readonly nc: NatsConnection } } }).running
-    ?.context.nc
+  const { life } = broker as unknown as {
+    readonly life: Lifecycle<{ readonly context: { readonly nc: NatsConnection } }>
+  }
+  return life.opened?.context.nc
 }
 
 async function limit(options: TargetOptions, bytes: number): Promise<void> {
