@@ -23,7 +23,7 @@ export interface KafkaBrokerOptions {
   readonly clientId?: string
   /** Options of the client's connections: `sasl` with tokens, `connectTimeout` … They win over the ones here. */
   readonly client?: ConnectionOptions
-  /** Milliseconds for which `start` tries to reach the servers. Default: 90,000. */
+  /** Milliseconds for which `start` tries to reach the servers. Default: 30,000. */
   readonly connectTimeout?: number
   /** Milliseconds to wait for an answer of the server. Default: 30,000. */
   readonly requestTimeout?: number
@@ -62,7 +62,7 @@ export const HEADER_ROOM = 64 * 1024
 /** The options with their defaults. @throws ConfigurationError */
 export function complete(options: KafkaBrokerOptions) {
   const { brokers = '127.0.0.1:9092', prefix = 'busbar', clientId = 'busbar', client = {}, lease = 15_000 } = options
-  const { connectTimeout = 90_000, requestTimeout = 30_000, publishTimeout = 120_000 } = options
+  const { connectTimeout = 30_000, requestTimeout = 30_000, publishTimeout = 120_000 } = options
   const { heartbeat = Math.ceil(lease / 10), partitions = 8, replicas = -1, maxAge = 7 * 24 * 3_600_000 } = options
   const { maxBytes = -1, topicConfig = {}, compression = 'none', maxMessageBytes = 2_000_000 } = options
   const { fetchBytes = 131_072 } = options

@@ -23,7 +23,7 @@ export interface NatsBrokerOptions {
   readonly prefix?: string
   /** Options of the client itself: `authenticator`, `inboxPrefix`, `pingInterval` … They win over the ones here. */
   readonly client?: NodeConnectionOptions
-  /** Milliseconds for which `start` tries to reach the servers. Default: 90,000. */
+  /** Milliseconds for which `start` tries to reach the servers. Default: 30,000. */
   readonly connectTimeout?: number
   /** Milliseconds to wait for an answer of the server. Default: 5,000. */
   readonly requestTimeout?: number
@@ -50,7 +50,7 @@ export interface NatsBrokerOptions {
 /** The options with their defaults. @throws ConfigurationError */
 export function complete(options: NatsBrokerOptions) {
   const { prefix = 'busbar', lease = 15_000, partitions = 8, replicas = 1, maxMessageBytes = 1_000_000 } = options
-  const { servers = 'nats://127.0.0.1:4222', client = {}, connectTimeout = 90_000, requestTimeout = 5_000 } = options
+  const { servers = 'nats://127.0.0.1:4222', client = {}, connectTimeout = 30_000, requestTimeout = 5_000 } = options
   const { publishTimeout = 90_000 } = options
   const { maxAge = 7 * 24 * 3_600_000, maxBytes = -1, duplicateWindow = 120_000 } = options
   if (!/^[A-Za-z0-9_-]+$/.test(prefix)) {

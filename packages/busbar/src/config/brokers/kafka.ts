@@ -17,7 +17,7 @@ export interface KafkaConfig {
     readonly prefix?: string
     /** Default `busbar`. */
     readonly clientId?: string
-    /** Milliseconds. Default 90 000. */
+    /** Milliseconds. Default 30 000. */
     readonly connectTimeout?: number
     /** Milliseconds. Default 30 000. */
     readonly requestTimeout?: number

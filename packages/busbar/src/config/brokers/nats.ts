@@ -18,7 +18,7 @@ export interface NatsConfig {
     readonly tls?: boolean | object
     /** First part of every stream and subject. Default `busbar`. */
     readonly prefix?: string
-    /** Milliseconds. Default 90 000. */
+    /** Milliseconds. Default 30 000. */
     readonly connectTimeout?: number
     /** Milliseconds. Default 5 000. */
     readonly requestTimeout?: number
