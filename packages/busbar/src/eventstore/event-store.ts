@@ -5,20 +5,23 @@ import {
   ConfigurationError,
   type ContractLike,
   ContractRegistry,
+  type Definition,
   definitionOf,
   JsonCodec,
   type Message,
+  type Privacy,
 } from '../message/index.ts'
-import type {
-  AppendOptions,
-  Appended,
-  Checkpoints,
-  EventStorage,
-  Expected,
-  ReadAllOptions,
-  ReadStreamOptions,
-  StoreHead,
-  StreamInfo,
+import {
+  type AppendOptions,
+  type Appended,
+  BEGINNING,
+  type Checkpoints,
+  type EventStorage,
+  type Expected,
+  type ReadAllOptions,
+  type ReadStreamOptions,
+  type StoreHead,
+  type StreamInfo,
 } from '../store/index.ts'
 import { AppendAgainError, UnknownEventError } from './errors.ts'
 import type {
@@ -26,6 +29,7 @@ import type {
   AppendOneOptions,
   EventStoreOptions,
   Inline,
+  PreparedAppend,
   ReadEventsOptions,
   StreamEvents,
   SubscribeOptions,
@@ -52,11 +56,12 @@ const LONGEST_AGAIN = 10_000
 export class EventStore<C extends ContractLike = ContractLike> {
   readonly storage: EventStorage
   readonly codec: Codec
+  readonly privacy: Privacy | undefined
+  readonly logger: BrokerLogger
   readonly #registry = new ContractRegistry()
   readonly #writer: Writer
   readonly #reader: Reader
   readonly #keeping: Keeping
-  readonly #logger: BrokerLogger
   readonly #clock: { now(): number }
   readonly #retentionInterval: number
   readonly #inline = new Set<Inline>()
@@ -67,8 +72,9 @@ export class EventStore<C extends ContractLike = ContractLike> {
   constructor(storage: EventStorage, options: EventStoreOptions<C> = {}) {
     const { contracts = [], source = 'busbar', topic = 'events', retention = {}, privacy } = options
     this.storage = storage
+    this.privacy = privacy
     this.codec = options.codec ?? new JsonCodec()
-    this.#logger = options.logger ?? standardErrorLogger
+    this.logger = options.logger ?? standardErrorLogger
     this.#clock = options.clock ?? { now: () => Date.now() }
     this.#retentionInterval = options.retentionInterval ?? 60_000
     for (const contract of contracts) this.learn(contract)
@@ -94,6 +100,11 @@ export class EventStore<C extends ContractLike = ContractLike> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop()
+  }
+
+  /** The contracts that it knows: those that were given, and those of events that were appended. */
+  get contracts(): readonly Definition[] {
+    return this.#registry.all()
   }
 
   /** Where readers of this store keep their place. */
@@ -150,6 +161,33 @@ export class EventStore<C extends ContractLike = ContractLike> {
     }
   }
 
+  /**
+   * Makes everything ready for an append, which follows when it is called for: validated, encoded, and read back as whoever loads the
+   * events will get them. Nothing is stored yet.
+   *
+   * @throws What `append` throws for events that could not be stored at all; UnreadableEventError for one that could not be read again.
+   */
+  async prepare(
+    stream: string,
+    events: readonly NewEventOf<C>[],
+    options: AppendOneOptions<EventOf<C>> = {},
+  ): Promise<PreparedAppend<EventOf<C>>> {
+    const { expected = 'any' } = options
+    const ready = await this.#writer.append(stream, events, expected, options)
+    const storedAt = this.#clock.now()
+    const stored = ready.events.map(({ topic, message }) => {
+      const { revision = -1 } = message
+      return { topic, message, stream, revision, position: BEGINNING, storedAt }
+    })
+    return {
+      events: (await this.#reader.recordAll(stored)).map(({ event }) => event as EventOf<C>),
+      append: async () => {
+        const [appended] = await this.storage.append([ready], this.#transaction(options))
+        return appended as Appended
+      },
+    }
+  }
+
   /** The events of a stream. Of one that is deleted or was never there, none: `info` tells which. @throws UnreadableEventError */
   readStream(stream: string, options: ReadStreamOptions = {}): AsyncIterable<RecordedEvent<EventOf<C>>> {
     return this.#typed(this.#reader.read(this.storage.readStream(stream, options)))
@@ -180,7 +218,7 @@ export class EventStore<C extends ContractLike = ContractLike> {
     const follower = new Follower({
       storage: this.storage,
       reader: this.#reader,
-      logger: this.#logger,
+      logger: this.logger,
       from: plain(options),
       handler: handler as EventHandler<RecordedEvent>,
       signal,
@@ -232,12 +270,14 @@ export class EventStore<C extends ContractLike = ContractLike> {
 
   /**
    * Says that state is made of the streams of a category: they are trimmed only behind a snapshot that is really there. Repositories
-   * do it for theirs.
+   * do it for theirs. Where several do, all of them need one.
    *
+   * @param snapshotOf Without, they are not trimmed at all.
+   * @param keeper Who keeps the snapshots: said again for the same one, the last word counts. Default: `snapshotOf`.
    * @throws ConfigurationError where the category has a retention.
    */
-  sourceOfTruth(category: string, snapshotOf?: SnapshotOf): void {
-    this.#keeping.sourceOfTruth(category, snapshotOf)
+  sourceOfTruth(category: string, snapshotOf?: SnapshotOf, keeper?: object): void {
+    this.#keeping.sourceOfTruth(category, snapshotOf, keeper)
   }
 
   /** The events of a stream as an array; of types without a contract, too. */
@@ -309,10 +349,7 @@ export class EventStore<C extends ContractLike = ContractLike> {
     try {
       await this.retain()
     } catch (error) {
-      this.#logger.warn(
-        { err: error, store: this.storage.name },
-        'the retention of an event store could not be applied',
-      )
+      this.logger.warn({ err: error, store: this.storage.name }, 'the retention of an event store could not be applied')
     }
   }
 }

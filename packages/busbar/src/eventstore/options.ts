@@ -1,6 +1,6 @@
 import type { BrokerLogger } from '../broker/logger.ts'
 import type { Codec, ContractLike, Message, Metadata, Privacy } from '../message/index.ts'
-import type { Expected, Position } from '../store/index.ts'
+import type { Appended, Expected, Position } from '../store/index.ts'
 import type { Transaction } from '../transaction/index.ts'
 import type { RecordedEvent } from './recorded-event.ts'
 
@@ -49,6 +49,14 @@ export interface AppendEventsOptions<E extends Message = Message> {
 export interface AppendOneOptions<E extends Message = Message> extends AppendEventsOptions<E> {
   /** What the stream has to be. Default `any`. */
   readonly expected?: Expected
+}
+
+/** An append that is ready to be made. */
+export interface PreparedAppend<E extends Message = Message> {
+  /** As they will be read. Their `revision` is their place only where `expected` was a revision or `none`. */
+  readonly events: readonly E[]
+  /** Makes it. See `EventStore.append`. */
+  append(): Promise<Appended>
 }
 
 /** Events for one stream of several. */

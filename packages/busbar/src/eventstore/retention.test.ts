@@ -44,6 +44,16 @@ describe('truncateBefore', () => {
     expect(await store.truncateBefore('heat-1', 3, { snapshot: 2 })).toBe(3)
   })
 
+  test('of a source of truth needs a snapshot of everyone who loads from it', async () => {
+    const store = await filled()
+    const keeper = {}
+    store.sourceOfTruth('heat', async () => 4)
+    store.sourceOfTruth('heat', async () => 1, keeper)
+    await expect(store.truncateBefore('heat-1', 3, { snapshot: 4 })).rejects.toThrow(/revision 1/)
+    store.sourceOfTruth('heat', async () => 3, keeper)
+    expect(await store.truncateBefore('heat-1', 3, { snapshot: 4 })).toBe(3)
+  })
+
   test('of a source of truth without snapshots is refused', async () => {
     const store = await filled()
     store.sourceOfTruth('heat')

@@ -10,7 +10,8 @@ export type SnapshotOf = (stream: string) => Promise<number | undefined>
 export class Keeping {
   readonly #storage: EventStorage
   readonly #retention: Readonly<Record<string, Retention>>
-  readonly #truth = new Map<string, SnapshotOf | undefined>()
+  /** By category, and there by who keeps the snapshots. */
+  readonly #truth = new Map<string, Map<unknown, SnapshotOf | undefined>>()
 
   /** @throws ConfigurationError */
   constructor(storage: EventStorage, retention: Readonly<Record<string, Retention>>) {
@@ -36,15 +37,15 @@ export class Keeping {
   }
 
   /** @throws ConfigurationError where the category has a retention. */
-  sourceOfTruth(category: string, snapshotOf: SnapshotOf | undefined): void {
+  sourceOfTruth(category: string, snapshotOf: SnapshotOf | undefined, keeper: object | undefined): void {
     if (Object.hasOwn(this.#retention, category)) {
       throw new ConfigurationError(
         `aggregates are loaded from category '${category}', and the store has a retention for it: state that is made of events is ` +
           'wrong without the older ones. Take the retention away',
       )
     }
-    const known = this.#truth.get(category)
-    this.#truth.set(category, snapshotOf ?? known)
+    const keepers = this.#truth.get(category) ?? new Map<unknown, SnapshotOf | undefined>()
+    this.#truth.set(category, keepers.set(keeper ?? snapshotOf, snapshotOf))
   }
 
   /** @param snapshot Revision whose state a snapshot holds. @throws TruncationError */
@@ -61,8 +62,8 @@ export class Keeping {
         `the snapshot is of revision ${snapshot}, and what is behind it would be lost: trim before ${snapshot + 1} at most`,
       )
     }
-    const category = categoryOf(stream)
-    if (this.#truth.has(category)) await this.#verify(stream, revision, this.#truth.get(category))
+    const keepers = this.#truth.get(categoryOf(stream))?.values() ?? []
+    for (const snapshotOf of keepers) await this.#verify(stream, revision, snapshotOf)
     return this.#storage.truncateBefore(stream, revision)
   }
 

@@ -1,0 +1,155 @@
+import {
+  ConfigurationError,
+  type ContractLike,
+  type Definition,
+  definitionOf,
+  definitionOfMessage,
+  type Message,
+  type MessageOf,
+  ValidationError,
+} from '../message/index.ts'
+import { Envelope } from '../message/envelope.ts'
+import { withoutPersonal } from '../message/personal.ts'
+
+/** For the repository alone: not reached by accident, and not in the way of a subclass's own names. */
+export const EVOLVE = Symbol('evolve')
+export const COMMITTED = Symbol('committed')
+export const STAND = Symbol('stand')
+export const CONTRACTS = Symbol('contracts')
+export const KNOWS = Symbol('knows')
+
+type Handler = { handle(event: Message): void }['handle']
+
+/**
+ * An aggregate as an object: methods decide and `apply` what happens; what becomes of its fields is said once for each event with
+ * `when`, and is the same whether the event is new or history.
+ *
+ * @example
+ * class Order extends AggregateRoot<OrderEvent> {
+ *   #total = 0
+ *   constructor(id: string) {
+ *     super(id)
+ *     this.when(OrderPlaced, ({ data }) => void (this.#total = data.total))
+ *   }
+ *   place(total: number): void {
+ *     if (this.revision >= 0) throw new Error('placed already')
+ *     this.apply(OrderPlaced.create({ total }))
+ *   }
+ * }
+ */
+export abstract class AggregateRoot<E extends Message = Message> {
+  readonly id: string
+  readonly #handlers = new Map<string, { readonly definition: Definition; readonly handler: Handler }>()
+  readonly #contracts: ContractLike[] = []
+  #revision = -1
+  #uncommitted: Message[] = []
+
+  /** A subclass's constructor takes the id alone, and says `when` for each event. */
+  constructor(id: string) {
+    this.id = id
+  }
+
+  /** Of its last event, stored or not; -1 where it has none. */
+  get revision(): number {
+    return this.#revision
+  }
+
+  /** What has happened and is not stored yet. */
+  get uncommittedEvents(): readonly Message[] {
+    return this.#uncommitted
+  }
+
+  /** Makes its state of history: of the events of a stream in order, from the first one, for example `store.replayEvents(stream)`. */
+  load(history: Iterable<Message>): this {
+    for (const event of history) {
+      if (!this[EVOLVE](event)) {
+        throw new ConfigurationError(`${this.#undeclared(event)}; a state without it would be wrong`)
+      }
+    }
+    return this
+  }
+
+  /**
+   * Says what an event changes. In the constructor, once for each event. Its type is the contract's.
+   * @throws ConfigurationError where it was said already.
+   */
+  protected when<C extends ContractLike>(contract: C, handler: (event: MessageOf<C>) => void): void {
+    const definition = definitionOf(contract)
+    const { kind, type } = definition
+    if (kind !== 'event') throw new ConfigurationError(`${type} is a ${kind}: an aggregate is made of events`)
+    if (this.#handlers.has(type)) {
+      throw new ConfigurationError(`this aggregate has two handlers of ${type}: say once what it changes`)
+    }
+    this.#contracts.push(contract)
+    this.#handlers.set(type, { definition, handler: handler as Handler })
+  }
+
+  /**
+   * Lets an event happen: it is validated, changes the state by its `when`, and waits to be stored. What the `when` gets is
+   * what it will get when the event is read again.
+   *
+   * @throws ValidationError, and ConfigurationError where there is no `when` for it. Nothing has changed then.
+   */
+  protected apply(event: Message & { readonly type: E['type'] }): void {
+    const declared = this.#handlers.get(event.type)
+    if (declared === undefined) throw new ConfigurationError(`${this.#undeclared(event)} in its constructor`)
+    const definition = definitionOfMessage(event) ?? declared.definition
+    declared.handler(asRead(event, definition))
+    this.#uncommitted.push(event)
+    this.#revision++
+  }
+
+  /** Applies history. False: there is no `when` for it. */
+  [EVOLVE](event: Message): boolean {
+    const declared = this.#handlers.get(event.type)
+    if (declared !== undefined) declared.handler(event)
+    this.#revision++
+    return declared !== undefined
+  }
+
+  /** The first ones are stored: as many as were given to the store. */
+  [COMMITTED](count: number): void {
+    this.#uncommitted = this.#uncommitted.slice(count)
+  }
+
+  /** Stands at a revision: by a snapshot, or by events that it was not told of. */
+  [STAND](revision: number): void {
+    this.#revision = revision
+  }
+
+  /** Whether there is a `when` for it. */
+  [KNOWS](type: string): boolean {
+    return this.#handlers.has(type)
+  }
+
+  get [CONTRACTS](): readonly ContractLike[] {
+    return this.#contracts
+  }
+
+  #undeclared({ type }: Message): string {
+    const known = [...this.#handlers.keys()].join(', ')
+    return `aggregate '${this.id}' has no handler of ${type} (it has: ${known}): say this.when(${type}, …)`
+  }
+}
+
+/** The event with what the contract's schema makes of its data: a handler sees nothing else when it is history. */
+function asRead(event: Message, definition: Definition): Message {
+  if (definition.validate === undefined) return event
+  const outcome = definition.validate(event.data)
+  if (outcome instanceof Promise) {
+    throw new ConfigurationError(
+      `the schema of ${event.type} is asynchronous, and an aggregate applies its events at once: use a decider for it`,
+    )
+  }
+  if ('issues' in outcome) {
+    throw new ValidationError(event.type, event.version, withoutPersonal(outcome.issues, definition.personal))
+  }
+  const read = new Envelope(attributesOf(event), outcome.data, definition)
+  return definition.hydrate === undefined ? read : definition.hydrate(read)
+}
+
+/** Named one by one: those of an event class are getters of its prototype. */
+function attributesOf(event: Message): Omit<Message, 'data'> {
+  const { id, type, kind, source, subject, key, time, version, revision, priority, metadata } = event
+  return { id, type, kind, source, subject, key, time, version, revision, priority, metadata }
+}

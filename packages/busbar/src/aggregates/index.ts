@@ -1,0 +1,13 @@
+/** Aggregates over the event store, in two styles: deciders and classes. */
+export { AggregateRoot } from './aggregate-root.ts'
+export { type AggregateClass, AggregateRepository, type Snapshotable } from './aggregate-repository.ts'
+export * from './decider.ts'
+export { DeciderRepository } from './decider-repository.ts'
+export * from './errors.ts'
+export type { Loaded, Moment } from './loader.ts'
+export { repository } from './make-repository.ts'
+export { type Handled, type HandleOptions, type LoadOptions, Repository, type RepositoryOptions } from './repository.ts'
+export type { ConflictRetry } from './retry.ts'
+export { MemorySnapshotStore, type SnapshotStore, type StoredSnapshot, StreamSnapshotStore } from './snapshot-store.ts'
+export type { SnapshotOptions, SnapshotProgress } from './snapshots.ts'
+export { UnknownEventError } from '../eventstore/index.ts'
