@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, expectTypeOf, test } from 'vitest'
 import { EventStore } from './eventstore/index.ts'
 import { OrderPaid, OrderPlaced } from './eventstore/fixtures/orders.ts'
@@ -26,7 +29,24 @@ test('a type with its settings, a storage of your own, and the environment do as
   expect(store.storage.capabilities.maxEventBytes).toBe(7)
 })
 
+test('a file is a store that lasts', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'busbar-store-'))
+  const url = `sqlite:${join(folder, 'orders.db')}`
+  try {
+    const before = await createEventStore(url, { contracts: [OrderPlaced] })
+    await before.append('order-1', OrderPlaced.create({ total: 1 }))
+    await before.stop()
+    await using after = await createEventStore({ type: 'sqlite', sqlite: { file: join(folder, 'orders.db') } })
+    expect((await after.getEvents('order-1')).map(({ data }) => data)).toEqual([{ total: 1 }])
+    expect(after.storage.name).toBe('sqlite')
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+})
+
 test.each([
+  ['sqlite:', /'store.sqlite.file' is missing/],
+  ['sqlite:x.db?sync=full', /unknown option 'store URL sqlite:.sync'/],
   [undefined, /no event store was named.*BUSBAR_STORE_URL/],
   ['kafak://me:secret@host', /store URL 'kafak:…' has an unknown scheme; known: memory:/],
   ['memory:somewhere', /takes no path/],

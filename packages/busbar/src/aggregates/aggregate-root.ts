@@ -81,7 +81,7 @@ export abstract class AggregateRoot<E extends Message = Message> {
       throw new ConfigurationError(`this aggregate has two handlers of ${type}: say once what it changes`)
     }
     this.#contracts.push(contract)
-    this.#handlers.set(type, { definition, handler: handler as Handler })
+    this.#handlers.set(type, { definition, handler })
   }
 
   /**

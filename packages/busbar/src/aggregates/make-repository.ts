@@ -32,9 +32,5 @@ export function repository(
   if (typeof aggregate === 'function') {
     return new AggregateRepository(store, aggregate, options as RepositoryOptions<AggregateRoot>)
   }
-  return new DeciderRepository(
-    store,
-    aggregate as Decider<never, Message, Message, unknown>,
-    options as RepositoryOptions<unknown>,
-  )
+  return new DeciderRepository(store, aggregate, options as RepositoryOptions<unknown>)
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { EventStore, TruncationError } from '../eventstore/index.ts'
+import { type EventStore, TruncationError } from '../eventstore/index.ts'
 import { event } from '../message/index.ts'
 import { MemoryKeyStore, PersonalData } from '../privacy/index.ts'
 import { categoryOf } from '../store/index.ts'
@@ -86,7 +86,12 @@ describe.each(storages)('snapshots over %s', (_name, open) => {
   test('only the latest is kept, and a late older one does not replace it', async () => {
     for (const snapshots of [new StreamSnapshotStore(opened.storage), new MemorySnapshotStore()]) {
       const of = (revision: number, version = 1): StoredSnapshot => ({
-        ...{ stream: 'order-9', revision, eventId: `e${revision}`, newest: revision, version, state: '{}' },
+        stream: 'order-9',
+        revision,
+        eventId: `e${revision}`,
+        newest: revision,
+        version,
+        state: '{}',
       })
       for (const next of [of(5), of(9), of(7)]) await snapshots.save(next)
       expect(await snapshots.get('order-9')).toEqual(of(9))

@@ -9,6 +9,7 @@ import { given } from './given.ts'
 const at = new Date('2026-03-04T05:06:07Z')
 const pay = Pay.create({ at })
 const items = [item('pen', 2), item('ink', 3)]
+const passes = (asserting: Promise<void>): Promise<void> => expect(asserting).resolves.toBeUndefined()
 const failure = (asserting: PromiseLike<void>): Promise<Error> =>
   Promise.resolve(asserting).then(
     () => Promise.reject(new Error('it passed')),
@@ -17,16 +18,23 @@ const failure = (asserting: PromiseLike<void>): Promise<Error> =>
 
 describe('given, when, then', () => {
   test('passes where the events are those that were said: by type and data, with what the schema adds', async () => {
-    await given(Order, items)
-      .when(pay)
-      .then([Paid.create({ at, total: 5 })])
-    await given(Order, items)
-      .when(pay)
-      .then(Paid.create({ at, total: 5 }))
-    await given(Order, [])
-      .when(AddItem.create({ name: 'pen', price: 1 }))
-      .then([item('pen')])
-    await given(Order, items).when(Noop.create({})).then([])
+    await passes(
+      given(Order, items)
+        .when(pay)
+        .then([Paid.create({ at, total: 5 })]),
+    )
+    await passes(
+      given(Order, items)
+        .when(pay)
+        .then(Paid.create({ at, total: 5 })),
+    )
+    await passes(
+      given(Order, [])
+        .when(AddItem.create({ name: 'pen', price: 1 }))
+        .then([item('pen')]),
+    )
+    await passes(given(Order, items).when(Noop.create({})).then([]))
+    expect.assertions(4)
   })
 
   test('fails with the difference where they are others', async () => {
@@ -42,14 +50,16 @@ describe('given, when, then', () => {
   })
 
   test('passes where it is refused as was said: by class, text or likeness', async () => {
-    await given(Order, [])
-      .when(pay)
-      .then(/nothing to pay/)
-    await given(Order, []).when(pay).then(Error)
-    await given(Order, []).when(pay).then(new Error('nothing to pay'))
-    await given(Order, [...items, Paid.create({ at, total: 5 })])
-      .when(pay)
-      .then(AggregateEndedError)
+    const paid = [...items, Paid.create({ at, total: 5 })]
+    await passes(
+      given(Order, [])
+        .when(pay)
+        .then(/nothing to pay/),
+    )
+    await passes(given(Order, []).when(pay).then(Error))
+    await passes(given(Order, []).when(pay).then(new Error('nothing to pay')))
+    await passes(given(Order, paid).when(pay).then(AggregateEndedError))
+    expect.assertions(4)
   })
 
   test('fails where it is refused otherwise, or not at all', async () => {
@@ -79,14 +89,16 @@ describe('given, when, then', () => {
   })
 
   test('works the same for classes', async () => {
-    await given(Cart, items)
-      .when((cart) => cart.pay(at))
-      .then([Paid.create({ at, total: 5 })])
-    await given(Cart, [...items, Paid.create({ at, total: 5 })])
-      .when((cart) => cart.pay(at))
-      .then(/paid already/)
-    await given(Cart, [], { id: 'mine' })
-      .when((cart) => cart.add(cart.id, 1))
-      .then(item('mine'))
+    const paid = Paid.create({ at, total: 5 })
+    const act = (cart: Cart): void => cart.pay(at)
+    await passes(given(Cart, items).when(act).then([paid]))
+    await passes(
+      given(Cart, [...items, paid])
+        .when(act)
+        .then(/paid already/),
+    )
+    const adding = given(Cart, [], { id: 'mine' }).when((cart) => cart.add(cart.id, 1))
+    await passes(adding.then(item('mine')))
+    expect.assertions(3)
   })
 })
