@@ -14,7 +14,7 @@ export const sqlite: StoreEntry = {
   schemes: broker.schemes,
   example: broker.example,
   fields: broker.fields,
-  ofUrl: broker.ofUrl,
+  ofUrl: (url) => broker.ofUrl(url),
   complete(settings, given) {
     if (settings['file'] === undefined) {
       throw new ConfigurationError(
