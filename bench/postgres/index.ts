@@ -4,8 +4,9 @@ const subjects: Readonly<Record<string, Contender>> = {
   raw: {
     load: () => import('./raw.ts'),
     promises:
-      'pg with pipelining: the same columns, ids and JSON of the same contract; a batch is one INSERT over arrays; reads 100 rows behind one cursor and ' +
-      'before any open transaction, parses each, awaits the handler one message after the other, moves the cursor. No leases, no retry',
+      'pg with pipelining: the same columns, ids and JSON of the same contract; a batch is one INSERT over arrays; partitions by key, held by an advisory lock ' +
+      'of the reading session, each with its cursor; reads 100 rows before any open transaction, parses each, awaits the handler one message after the other, ' +
+      'moves the cursors of what was handled while the next rows are read; tells other processes by NOTIFY. No retry, no redelivery, no dead letters',
   },
   busbar: {
     load: () => import('./busbar.ts'),
