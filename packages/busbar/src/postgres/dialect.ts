@@ -72,6 +72,14 @@ const STORE_CURSORS = `
   WHERE c.grp = u.grp AND c.topic = u.topic AND c.partition = u.partition AND c.token = u.token
   RETURNING u.place`
 
+const STORE_AT_ONCE = `
+  WITH relaxed AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS setting)
+  UPDATE busbar_cursors c SET position = u.position, open = u.open, expires = u.expires
+  FROM relaxed CROSS JOIN unnest(?::text[], ?::int4[], ?::int4[], ?::int8[], ?::text[], ?::text[], ?::float8[])
+    WITH ORDINALITY AS u (grp, topic, partition, token, position, open, expires, place)
+  WHERE c.grp = u.grp AND c.topic = u.topic AND c.partition = u.partition AND c.token = u.token
+  RETURNING u.place`
+
 /** Not bounded by the horizon: what is held back has come, too. */
 const LOOK = `
   SELECT w.place,
@@ -102,7 +110,9 @@ export function postgresDialect(schema: string): Dialect {
     readNext,
     fetch,
     worthAFetch: 50,
-    storeCursors,
+    storeCursors: (sql, cursors) => store(STORE_CURSORS, sql, cursors),
+    storeAtOnce: (sql, cursors) => store(STORE_AT_ONCE, sql, cursors),
+    readAhead: 512,
     look,
     readAt: `SELECT position, ${messageColumns} FROM busbar_messages
       WHERE topic = ? AND partition = ? AND position = ANY (?::text[]) ORDER BY position`,
@@ -212,8 +222,9 @@ function byPosition([a]: Values, [b]: Values): number {
   return (a as string) < (b as string) ? -1 : 1
 }
 
-async function storeCursors(sql: Statements, cursors: readonly Cursor[]): Promise<readonly boolean[]> {
-  const rows = await sql.values(STORE_CURSORS, cursorArrays(cursors))
+async function store(statement: string, sql: Statements, cursors: readonly Cursor[]): Promise<readonly boolean[]> {
+  if (cursors.length === 0) return []
+  const rows = await sql.values(statement, cursorArrays(cursors))
   const stored = new Set(rows.map(([place]) => Number(place) - 1))
   return cursors.map((_, index) => stored.has(index))
 }

@@ -46,6 +46,21 @@ export async function advanceAtOnce(
   return steps.map((step) => step.result())
 }
 
+/** The same for steps that are plain and take only what was read ahead: one statement that stores cursors. */
+export async function advanceAhead(
+  sql: Statements,
+  dialect: Dialect,
+  steps: readonly Step[],
+  budget: Budget,
+): Promise<Advanced[]> {
+  let left = budget.room
+  for (const step of steps) if (left > 0) left -= await step.takeAhead(left)
+  const { cursors, storing } = await cursorsOf(steps)
+  const kept = (await dialect.storeAtOnce?.(sql, cursors)) ?? []
+  for (const [index, step] of storing.entries()) if (kept[index] !== true) step.lost = true
+  return steps.map((step) => step.result())
+}
+
 async function readLogs(sql: Statements, dialect: Dialect, steps: readonly Step[], budget: Budget): Promise<void> {
   let left = budget.room
   const reading = steps.filter((step) => {
@@ -68,6 +83,15 @@ async function readLogs(sql: Statements, dialect: Dialect, steps: readonly Step[
 }
 
 async function storeAll(sql: Statements, dialect: Dialect, steps: readonly Step[]): Promise<void> {
+  const { cursors, storing } = await cursorsOf(steps)
+  if (cursors.length === 0) return
+  // A cursor alone may fall back: what was handed out since then is handed out again.
+  const relaxing = dialect.relax !== undefined && !steps.some((step) => step.wrote) ? sql.run(dialect.relax) : undefined
+  const [kept] = await Promise.all([dialect.storeCursors(sql, cursors), relaxing])
+  for (const [index, step] of storing.entries()) if (kept[index] !== true) step.lost = true
+}
+
+async function cursorsOf(steps: readonly Step[]): Promise<{ readonly cursors: Cursor[]; readonly storing: Step[] }> {
   const cursors: Cursor[] = []
   const storing: Step[] = []
   for (const step of steps) {
@@ -76,9 +100,5 @@ async function storeAll(sql: Statements, dialect: Dialect, steps: readonly Step[
     cursors.push(cursor)
     storing.push(step)
   }
-  if (cursors.length === 0) return
-  // A cursor alone may fall back: what was handed out since then is handed out again.
-  const relaxing = dialect.relax !== undefined && !steps.some((step) => step.wrote) ? sql.run(dialect.relax) : undefined
-  const [kept] = await Promise.all([dialect.storeCursors(sql, cursors), relaxing])
-  for (const [index, step] of storing.entries()) if (kept[index] !== true) step.lost = true
+  return { cursors, storing }
 }

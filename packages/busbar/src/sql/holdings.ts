@@ -90,7 +90,12 @@ export class Holdings {
     const { executor, dialect } = this.host.context
     const owned = this.all()
     if (owned.length === 0) return
-    const wanted = owned.map(({ topic, partition, position }) => ({ topic: topic.id, partition, position, limit: 1 }))
+    const wanted = owned.map(({ topic, partition, readTo: position }) => ({
+      topic: topic.id,
+      partition,
+      position,
+      limit: 1,
+    }))
     const found = await executor.read((sql) => dialect.look(sql, wanted, owned))
     for (const [index, partition] of owned.entries()) {
       const news = found[index]

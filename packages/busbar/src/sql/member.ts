@@ -130,7 +130,8 @@ export class GroupMember implements BrokerSubscription {
   }
 
   again(pause: number): void {
-    setTimeout(() => this.wake(), pause)
+    if (pause <= 0) this.wake()
+    else setTimeout(() => this.wake(), pause)
   }
 
   /** Asks for a turn soon. Many calls, one turn. */

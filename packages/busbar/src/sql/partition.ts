@@ -2,6 +2,7 @@ import type { Failure, Redeliver } from '../broker/index.ts'
 import type { Dialect, Position } from './dialect.ts'
 import { type DeliveryOwner, type HandedOut, isUnsettled } from './delivery.ts'
 import type { LeaseName } from './batched.ts'
+import type { Values } from './executor.ts'
 import type { Claim } from './leases.ts'
 import { encodeOpen, type OpenItem } from './open-list.ts'
 import type { Topic } from './topics.ts'
@@ -33,6 +34,12 @@ export class OwnedPartition implements LeaseName, DeliveryOwner {
   position: Position
   /** Taken over and not read again yet, in order: they come before the log goes on. */
   backlog: OpenItem[]
+  /** Read from the log before there was room for it, in order: comes after `position` and the backlog. Nobody has it. */
+  readonly ahead: Values[] = []
+  /** Up to here the log has been read. */
+  readTo: Position
+  /** The log is being read on from there. */
+  reading = false
   /** From the log and not settled, in order. */
   readonly line: HandedOut[] = []
   /** From those set aside, and not settled. */
@@ -78,7 +85,7 @@ export class OwnedPartition implements LeaseName, DeliveryOwner {
     this.topic = claim.topic
     this.partition = claim.partition
     this.token = claim.token
-    this.position = claim.position
+    this.position = this.readTo = claim.position
     this.backlog = [...claim.open]
     this.onBegan = onBegan
   }
@@ -145,6 +152,18 @@ export class OwnedPartition implements LeaseName, DeliveryOwner {
     return false
   }
 
+  keepAhead(rows: readonly Values[]): void {
+    this.ahead.push(...rows)
+    this.readTo = rows.at(-1)?.[0] ?? this.readTo
+  }
+
+  /** What was read ahead is read again. */
+  dropAhead(): void {
+    if (this.ahead.length > 0) this.more = true
+    this.ahead.length = 0
+    this.readTo = this.position
+  }
+
   /** It is settled, or not ours any more. */
   forget(delivery: HandedOut): void {
     if (delivery.entry !== undefined) {
@@ -160,6 +179,7 @@ export class OwnedPartition implements LeaseName, DeliveryOwner {
   /** It is not ours any more: whoever still works on something of it is told. */
   lose(): void {
     this.lost = true
+    this.ahead.length = 0
     for (const delivery of this.all()) delivery.abort()
     this.resolveStored(this.storedWaiters)
   }

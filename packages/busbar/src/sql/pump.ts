@@ -1,9 +1,10 @@
 import { performance } from 'node:perf_hooks'
-import { advance, advanceAtOnce } from './advance.ts'
+import { advance, advanceAhead, advanceAtOnce } from './advance.ts'
 import { pauseWhileHeld } from './backoff.ts'
 import type { Statements } from './executor.ts'
 import type { OwnedPartition } from './partition.ts'
 import type { PumpHost } from './pump-host.ts'
+import { ReadAhead } from './read-ahead.ts'
 import { type Advanced, type Budget, Step } from './step.ts'
 import { Verdicts } from './verdicts.ts'
 
@@ -17,6 +18,8 @@ const QUICK = 10
 interface Fetching {
   readonly touched: readonly OwnedPartition[]
   readonly found: Promise<readonly Advanced[]>
+  /** Partitions whose log is being read by it. */
+  readonly moving: readonly OwnedPartition[]
   /** Messages that it may bring. */
   readonly room: number
 }
@@ -26,7 +29,10 @@ export class Pump {
   private readonly host: PumpHost
   private readonly parks: boolean
   private readonly verdicts: Verdicts
+  private readonly readAhead: ReadAhead
   private rotation = 0
+  /** The turn before was not for what was read ahead. */
+  private turned = false
   /** Begun while the handlers still had the messages before. */
   private ahead: Fetching | undefined
   /** The last fetch brought all that it might, at this `performance.now()`. */
@@ -37,6 +43,7 @@ export class Pump {
     this.host = host
     this.parks = parks
     this.verdicts = new Verdicts(host)
+    this.readAhead = new ReadAhead(host, (held) => this.waitForHeld(held))
   }
 
   /** Is there something to hand out, if there were room? */
@@ -81,6 +88,13 @@ export class Pump {
   private ready(owned: readonly OwnedPartition[], quick: boolean): OwnedPartition[] {
     const ready = owned.filter((partition) => this.isReady(partition))
     if (ready.length === 0) return []
+    const own = ready.filter((one) => this.hasOwnWork(one))
+    const read = ready.filter((one) => one.ahead.length > 0 && !own.includes(one))
+    if (read.length > 0) {
+      // In turns, so that neither waits for ever.
+      this.turned = own.length > 0 && !this.turned
+      return this.turned ? own : this.filling(read)
+    }
     const { worthAFetch } = this.host.context.dialect
     const first = this.rotation % ready.length
     const few = quick && worthAFetch ? Math.ceil(this.host.window.room / worthAFetch) : ready.length
@@ -88,23 +102,46 @@ export class Pump {
     return [...ready.slice(first), ...ready.slice(0, first)].slice(0, few)
   }
 
+  /** As many of those with messages in memory as fill the room. */
+  private filling(read: readonly OwnedPartition[]): OwnedPartition[] {
+    const { room } = this.host.window
+    const first = this.rotation % read.length
+    const few: OwnedPartition[] = []
+    let there = 0
+    for (const one of [...read.slice(first), ...read.slice(0, first)]) {
+      if (there >= room) break
+      few.push(one)
+      there += one.ahead.length
+    }
+    this.rotation = first + few.length
+    return few
+  }
+
   /**
    * The handlers have done at once with all that they were given. Then it does not matter that few partitions have few keys
    * that can be handled side by side; it does matter where they are slow.
    */
   private get areQuick(): boolean {
-    return this.host.window.used === 0 && this.filled && performance.now() - this.fetchedAt < QUICK
+    const { used, emptiedAt } = this.host.window
+    return used === 0 && this.filled && emptiedAt - this.fetchedAt < QUICK
   }
 
   private isReady(partition: OwnedPartition): boolean {
     if (partition.draining || partition.lost) return false
+    if (this.hasOwnWork(partition)) return true
+    if (partition.backlog.length > 0 || this.host.window.waits(partition)) return false
+    if (partition.ahead.length > 0) return true
+    return partition.more && !partition.reading && performance.now() >= partition.readAgainAt
+  }
+
+  /** It has something for which more than the log has to be read. */
+  private hasOwnWork(partition: OwnedPartition): boolean {
     const { window, context } = this.host
     const now = context.now()
     if (partition.nextDue <= now) return true
     if (partition.nextSuspect <= now && window.mayRunSuspect) return true
     const [first] = partition.backlog
-    if (first !== undefined) return !first.suspect || (window.mayRunSuspect && !window.waits(partition))
-    return partition.more && performance.now() >= partition.readAgainAt && !window.waits(partition)
+    return first !== undefined && (!first.suspect || (window.mayRunSuspect && !window.waits(partition)))
   }
 
   /** Half a window is fetched while the handlers have the other half: where both are quick, neither waits for the other. */
@@ -126,21 +163,29 @@ export class Pump {
     const { executor, dialect } = context
     const touched = [...new Set([...fetching, ...flushing])]
     const budget: Budget = { room, bytes: FETCH_BYTES, suspects: window.mayRunSuspect ? 1 : 0 }
-    const each = Math.ceil(room / Math.max(1, fetching.length))
     const expires = Date.now() + context.lease
-    const stepsOver = (sql: Statements): Step[] =>
+    const stepsOver = (sql: Statements, each: number): Step[] =>
       touched.map((partition) => {
         const limit = fetching.includes(partition) ? each : 0
         const options = { limit, budget, expires, park: this.parks, waits: window.waits(partition) }
         return new Step(sql, context, partition, options)
       })
-    if (dialect.fetch !== undefined) {
-      const steps = stepsOver(executor)
+    if (dialect.storeAtOnce !== undefined && fetching.every(({ ahead }) => ahead.length > 0)) {
+      const steps = stepsOver(executor, room)
       if (steps.every((step) => step.isPlain)) {
-        return { touched, found: advanceAtOnce(executor, dialect, steps, budget), room }
+        return { touched, moving: [], found: advanceAhead(executor, dialect, steps, budget), room }
       }
     }
-    return { touched, found: executor.write((sql) => advance(sql, dialect, stepsOver(sql), budget)), room }
+    for (const partition of fetching) partition.dropAhead()
+    const each = Math.ceil(room / Math.max(1, fetching.length))
+    if (dialect.fetch !== undefined) {
+      const steps = stepsOver(executor, each)
+      if (steps.every((step) => step.isPlain)) {
+        return { touched, moving: fetching, found: advanceAtOnce(executor, dialect, steps, budget), room }
+      }
+    }
+    const found = executor.write((sql) => advance(sql, dialect, stepsOver(sql, each), budget))
+    return { touched, moving: fetching, found, room }
   }
 
   private async takeOver({ touched, found: pending, room }: Fetching, mayGoOn: boolean): Promise<void> {
@@ -149,7 +194,10 @@ export class Pump {
     try {
       found = await pending
     } catch (error) {
-      for (const partition of touched) partition.dirty = partition.more = partition.uncertain = true
+      for (const partition of touched) {
+        partition.dirty = partition.more = partition.uncertain = true
+        partition.dropAhead()
+      }
       throw error
     }
     const quick = this.areQuick
@@ -160,10 +208,14 @@ export class Pump {
       else window.take(step.partition, step)
       step.partition.resolveStored(step.waiters)
     }
-    this.waitForHeld(found)
-    this.filled = fetched >= room
+    for (const { partition, held, fresh } of found) if (held && fresh.length > 0) partition.waits = 0
+    this.waitForHeld(found.filter(({ held }) => held).map(({ partition }) => partition))
+    this.filled = fetched >= room || this.readAhead.busy
     this.fetchedAt = performance.now()
-    if (mayGoOn && quick && this.filled) this.fetchAhead()
+    if (mayGoOn && quick && this.filled) {
+      this.fetchAhead()
+      this.readAhead.begin(this.ahead?.moving ?? [])
+    }
     for (const { partition, aside, fresh } of found) {
       for (const delivery of aside) window.handOut(partition, delivery)
       for (const delivery of fresh) window.handOut(partition, delivery)
@@ -171,11 +223,9 @@ export class Pump {
   }
 
   /** What cannot be read yet is asked for again, less and less often while nothing comes. */
-  private waitForHeld(found: readonly Advanced[]): void {
+  private waitForHeld(held: readonly OwnedPartition[]): void {
     let soonest = Infinity
-    for (const { partition, held, fresh } of found) {
-      if (!held) continue
-      if (fresh.length > 0) partition.waits = 0
+    for (const partition of held) {
       const pause = pauseWhileHeld(partition.waits++)
       partition.more = true
       partition.readAgainAt = performance.now() + pause

@@ -180,13 +180,22 @@ export class Step {
 
   /** Whether it goes on with its log, with at most `left` messages. */
   begins(left: number): boolean {
-    if (this.lost || this.room <= 0 || !this.partition.more || this.backlog.length > 0 || this.options.waits)
-      return false
+    const { more, reading, ahead } = this.partition
+    if (this.lost || this.room <= 0 || !more || this.backlog.length > 0 || this.options.waits) return false
+    // It is being read already, or was meanwhile.
+    if (reading || ahead.length > 0) return false
     if (this.options.budget.bytes <= 0) return false
     this.room = Math.min(this.room, left)
     // Lowered before the read: what is published from here on raises it again.
     this.partition.more = false
     return true
+  }
+
+  /** Takes at most `left` of what was read ahead; gives how many. */
+  async takeAhead(left: number): Promise<number> {
+    const rows = this.partition.ahead.splice(0, Math.min(this.room, left))
+    await this.takeLog({ rows, more: false, held: false })
+    return rows.length
   }
 
   async takeLog(next: Next): Promise<void> {

@@ -25,6 +25,8 @@ export class Window {
   handing = true
   /** Deliveries in memory that are not settled. */
   used = 0
+  /** When that became 0 last, by `performance.now()`. */
+  emptiedAt = 0
 
   private readonly prefetch: number
   private readonly parks: boolean
@@ -65,6 +67,7 @@ export class Window {
   /** Takes over what a committed step has found. */
   take(partition: OwnedPartition, step: Advanced): void {
     partition.position = step.position
+    if (partition.ahead.length === 0) partition.readTo = step.position
     partition.backlog = step.backlog
     if (step.certain) partition.uncertain = false
     // Not lowered here: the log may have grown while the step was under way.
@@ -100,7 +103,7 @@ export class Window {
     if (delivery.state === 'done') return
     delivery.state = 'done'
     partition.forget(delivery)
-    this.used--
+    if (--this.used === 0) this.emptiedAt = performance.now()
   }
 
   /** The partition is not ours any more. What is still out keeps its place until its verdict comes. */
