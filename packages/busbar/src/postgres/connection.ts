@@ -95,6 +95,9 @@ export class Connector {
     })
     // What it says while nothing is asked of it; whoever uses it hears of it by its end.
     client.on('error', () => {})
+    const { signal } = this.ending
+    const cut = (): void => cutOff(client)
+    signal.addEventListener('abort', cut, { once: true })
     try {
       await client.connect()
       await prepare(client, schema, this.where)
@@ -102,6 +105,8 @@ export class Connector {
     } catch (error) {
       void client.end().catch(() => {})
       throw explained(error, this.where)
+    } finally {
+      signal.removeEventListener('abort', cut)
     }
   }
 
@@ -121,6 +126,11 @@ export class Connector {
   private stopped(): BrokerError {
     return new BrokerError(`${this.where}: the broker was stopped`)
   }
+}
+
+/** Without a goodbye: a server that is gone does not answer one. */
+export function cutOff(client: Client): void {
+  ;(client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy()
 }
 
 async function prepare(client: Client, schema: string, where: string): Promise<void> {

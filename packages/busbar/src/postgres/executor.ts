@@ -97,6 +97,10 @@ export class PostgresExecutor implements Executor {
     return isLost(error) && !this.connector.closed
   }
 
+  interrupt(): void {
+    this.close().catch(() => {})
+  }
+
   hurry(milliseconds: number): void {
     this.connector.hurryUp(milliseconds)
   }

@@ -2,7 +2,7 @@ import type { Client, QueryResult } from 'pg'
 import { BrokerError } from '../broker/index.ts'
 import type { Row, SqlValue, Statements, Values } from '../sql/executor.ts'
 import { Lock } from '../sql/lock.ts'
-import type { Connector } from './connection.ts'
+import { type Connector, cutOff } from './connection.ts'
 import { explained } from './errors.ts'
 import type { Prepared, PreparedStatements } from './statements.ts'
 import { type Parameter, parameter } from './values.ts'
@@ -202,8 +202,7 @@ async function end(client: Client): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<void>((resolve) => {
     timer = setTimeout(() => {
-      // A server that is gone does not say goodbye.
-      ;(client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy()
+      cutOff(client)
       resolve()
     }, GOODBYE)
   })

@@ -2,8 +2,10 @@
 import { execFileSync } from 'node:child_process'
 import { appendFileSync, chownSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { cp, mkdtemp, rm } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { type OwnServer, startServer } from '../../../../script/servers/start.ts'
 import { collector, out, spec, until, World } from './fixtures/world.ts'
@@ -149,6 +151,24 @@ test('a broker stops by its deadline though the server is away', async () => {
   await broker.stop({ deadline: 500 })
   expect(performance.now() - begun, 'not as long as connectTimeout').toBeLessThan(60_000)
   await server.restart()
+})
+
+test('a stop ends a start that waits for its server, also for one that takes the connection and says nothing', async () => {
+  const mute = createServer(() => {})
+  await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve))
+  const { port } = mute.address() as AddressInfo
+  for (const url of ['postgres://127.0.0.1:1/busbar', `postgres://127.0.0.1:${port}/busbar`]) {
+    const broker = worldOf(server).make({
+      url,
+      connectTimeout: 3_600_000,
+      client: { connectionTimeoutMillis: 3_600_000 },
+    })
+    const failure = broker.start().catch((error: unknown) => error)
+    await sleep(100)
+    await broker.stop()
+    expect(String(await failure)).toMatch(/the postgres broker of .* was stopped; make another one/)
+  }
+  mute.close()
 })
 
 test('a replica is refused: it cannot be written to and shows commits late', async () => {

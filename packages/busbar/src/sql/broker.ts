@@ -9,7 +9,8 @@ import {
   type SubscriptionSpec,
 } from '../broker/index.ts'
 import { ConfigurationError } from '../message/errors.ts'
-import { pauseAfter } from './backoff.ts'
+import { pauseAfter, sleep } from '../broker/backoff.ts'
+import { Lifecycle } from '../broker/lifecycle.ts'
 import { BroadcastMember } from './broadcast.ts'
 import type { SqlContext } from './context.ts'
 import { SqlDeadLetters } from './dead-letters.ts'
@@ -61,6 +62,11 @@ export interface SharedLog {
   assertRunning(): void
 }
 
+interface Running {
+  readonly context: SqlContext
+  readonly publisher: Publisher
+}
+
 /** A broker on an SQL database: an append-only log, and a leased cursor for each group and partition. */
 export class SqlBroker implements Broker {
   readonly name: string
@@ -68,7 +74,6 @@ export class SqlBroker implements Broker {
   readonly deadLetters: SqlDeadLetters
 
   private readonly options: SqlBrokerOptions
-  private readonly executor: Executor
   private readonly context: SqlContext
   private readonly delayed: Delayed
   private readonly publisher: Publisher
@@ -77,15 +82,14 @@ export class SqlBroker implements Broker {
   private readonly members = new Set<Member>()
   /** The members, and who else is told of what others committed. */
   private readonly ticked = new Set<Ticked>()
-  private started: Promise<void> | undefined
-  private stopped: Promise<void> | undefined
+  private readonly life: Lifecycle<Running>
 
   constructor(options: SqlBrokerOptions) {
     const { executor, dialect, logger, lease, now } = options
     this.options = options
     this.name = dialect.name
+    this.life = new Lifecycle(`the ${dialect.name} broker of ${options.where}`)
     this.capabilities = options.capabilities
-    this.executor = executor
     this.context = {
       executor,
       publishing: options.publishing ?? executor,
@@ -127,28 +131,23 @@ export class SqlBroker implements Broker {
           this.ticker.setMembers(this.ticked)
         }
       },
-      assertRunning: () => this.assertRunning(),
+      assertRunning: () => void this.life.running,
     }
   }
 
   start(): Promise<void> {
-    if (this.stopped !== undefined) return Promise.reject(this.notRunning())
-    this.started ??= this.open().catch((error: unknown) => {
-      this.started = undefined
-      throw error
-    })
-    return this.started
+    return this.life.start((ending) => this.open(ending))
   }
 
   async publish(batch: readonly Outgoing[]): Promise<void> {
-    this.assertRunning()
+    const { publisher } = this.life.running
     for (const { message } of batch) assertStorable(message)
     refuseTooLarge(batch, this.capabilities.maxMessageBytes, this.name)
-    await this.publisher.publish(batch)
+    await publisher.publish(batch)
   }
 
   async subscribe(spec: SubscriptionSpec, deliver: Deliver): Promise<BrokerSubscription> {
-    this.assertRunning()
+    const { context } = this.life.running
     if (spec.topics.length === 0) throw new ConfigurationError(`subscription of group ${spec.group} has no topics`)
     if (!(spec.prefetch >= 1))
       throw new ConfigurationError(`prefetch of group ${spec.group} is ${spec.prefetch}; give 1 or more`)
@@ -158,8 +157,8 @@ export class SqlBroker implements Broker {
       this.ticker.setMembers(this.ticked)
     }
     const member: Member = spec.broadcast
-      ? new BroadcastMember(this.context, spec, deliver, gone)
-      : new GroupMember(this.context, spec, deliver, gone)
+      ? new BroadcastMember(context, spec, deliver, gone)
+      : new GroupMember(context, spec, deliver, gone)
     this.members.add(member)
     try {
       await member.start()
@@ -173,9 +172,9 @@ export class SqlBroker implements Broker {
   }
 
   async deleteGroup(group: string): Promise<void> {
-    this.assertRunning()
-    await this.executor.write(async (sql) => {
-      await lockCursors(sql, this.context.dialect, group)
+    const { executor, dialect } = this.life.running.context
+    await executor.write(async (sql) => {
+      await lockCursors(sql, dialect, group)
       const members = await countMembers(sql, group, Date.now())
       if (members > 0) {
         throw new BrokerError(`group ${group} has ${members} members; stop them before deleting it`)
@@ -187,9 +186,9 @@ export class SqlBroker implements Broker {
   }
 
   async metrics(): Promise<BrokerMetrics> {
-    this.assertRunning()
+    const { context } = this.life.running
     for (const member of this.members) await member.flush()
-    return measure(this.context, (group, topic) => {
+    return measure(context, (group, topic) => {
       let count = 0
       for (const member of this.members) if (member.group === group) count += member.inFlight(topic)
       return count
@@ -197,56 +196,56 @@ export class SqlBroker implements Broker {
   }
 
   async ping(): Promise<void> {
-    this.assertRunning()
-    await this.executor.run(
+    await this.life.running.context.executor.run(
       `INSERT INTO busbar_meta (name, value) VALUES ('ping', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
       [String(Date.now())],
     )
   }
 
   stop(options: { readonly deadline?: number } = {}): Promise<void> {
-    this.stopped ??= this.close(options)
-    return this.stopped
+    return this.life.stop(() => this.close(options))
   }
 
-  private async open(): Promise<void> {
-    const { executor, dialect, where } = this.options
+  private async open(ending: AbortSignal): Promise<Running> {
+    const { executor } = this.context
+    const interrupt = (): void => executor.interrupt()
+    ending.addEventListener('abort', interrupt, { once: true })
     try {
-      for (let failures = 1; ; failures++) {
-        try {
-          await executor.open()
-          await migrate(executor, dialect, where)
-          break
-        } catch (error) {
-          // A connection that breaks at the wrong moment only delays: whatever was done is done again.
-          if (executor.passes?.(error) !== true || failures === STARTS || this.stopped !== undefined) throw error
-          await new Promise((resolve) => setTimeout(resolve, pauseAfter(failures)))
-        }
-      }
+      await this.prepare(ending)
       await executor.changedElsewhere()
+      ending.throwIfAborted()
       this.retention.start()
+      return { context: this.context, publisher: this.publisher }
     } catch (error) {
       await executor.close()
+      ending.throwIfAborted()
       throw error
+    } finally {
+      ending.removeEventListener('abort', interrupt)
+    }
+  }
+
+  private async prepare(ending: AbortSignal): Promise<void> {
+    const { executor, dialect, where } = this.options
+    for (let failures = 1; ; failures++) {
+      try {
+        await executor.open()
+        return await migrate(executor, dialect, where)
+      } catch (error) {
+        // A connection that breaks at the wrong moment only delays: whatever was done is done again.
+        if (executor.passes?.(error) !== true || failures === STARTS) throw error
+        await sleep(pauseAfter(failures), ending)
+      }
     }
   }
 
   private async close(options: { readonly deadline?: number }): Promise<void> {
-    if (options.deadline !== undefined) this.executor.hurry?.(options.deadline)
-    await this.started?.catch(() => {})
+    if (options.deadline !== undefined) this.context.executor.hurry?.(options.deadline)
+    const { executor, publishing } = this.context
     await Promise.all([...this.members].map((member) => member.stop(options)))
     await this.ticker.stop()
     await this.retention.stop()
-    await this.context.publishing.close()
-    if (this.context.publishing !== this.executor) await this.executor.close()
-  }
-
-  private assertRunning(): void {
-    if (this.started === undefined || this.stopped !== undefined) throw this.notRunning()
-  }
-
-  private notRunning(): BrokerError {
-    const why = this.stopped === undefined ? 'was not started: call start() first' : 'was stopped; make another one'
-    return new BrokerError(`the ${this.name} broker of ${this.options.where} ${why}`)
+    await publishing.close()
+    if (publishing !== executor) await executor.close()
   }
 }

@@ -40,6 +40,8 @@ export interface Executor extends Statements {
   onHint?(hint: () => void): void
   /** From now on no call waits longer than so many milliseconds for a server that is away. */
   hurry?(milliseconds: number): void
+  /** A start is to end: what waits for a server or for a lock fails now. Only `close` comes after it. */
+  interrupt(): void
   /** Whether it failed only because the connection broke: the same may work a moment later. Absent: never. */
   passes?(error: unknown): boolean
   /** Safe to call twice. */

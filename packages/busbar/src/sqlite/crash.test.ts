@@ -107,7 +107,7 @@ test('a clean stop counts nothing: what was not begun comes as if for the first 
     { prefetch: 20 },
     () => new Promise((resolve) => setTimeout(resolve, 50, { release: true })),
   )
-  await eventually(() => first.deliveries.length === 20, '20 deliveries')
+  await eventually(() => first.deliveries.length >= 20, '20 deliveries')
   await first.stop()
   const second = await collect(broker, { prefetch: 5 })
   await eventually(() => second.deliveries.length === 20, '20 deliveries again')

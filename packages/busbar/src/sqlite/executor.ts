@@ -1,5 +1,5 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { sleep } from '../broker/backoff.ts'
 import { BrokerError } from '../broker/index.ts'
 import type { Executor, Row, SqlValue, Statements, Values } from '../sql/executor.ts'
 import { explained, isBusy } from './errors.ts'
@@ -35,6 +35,7 @@ export class SqliteExecutor implements Executor {
   private readonly preparedForValues = new Map<string, StatementSync>()
   private db: DatabaseSync | undefined
   private version = -1
+  private readonly ending = new AbortController()
   private readonly statements: Statements
 
   constructor(options: SqliteExecutorOptions) {
@@ -114,6 +115,10 @@ export class SqliteExecutor implements Executor {
     return changed
   }
 
+  interrupt(): void {
+    this.ending.abort(new BrokerError(`SQLite file ${this.name}: the broker was stopped`))
+  }
+
   async close(): Promise<void> {
     await this.lock.acquire()
     try {
@@ -157,7 +162,7 @@ export class SqliteExecutor implements Executor {
   private async patiently<T>(work: () => T | Promise<T>): Promise<T> {
     const deadline = performance.now() + this.options.busyTimeout
     for (let pause = 2; ; pause = Math.min(LONGEST_PAUSE, pause * 2)) {
-      await sleep(1 + Math.random() * pause)
+      await sleep(1 + Math.random() * pause, this.ending.signal)
       try {
         return await work()
       } catch (error) {

@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { BrokerError } from '../broker/index.ts'
@@ -16,6 +17,8 @@ import {
   started,
 } from './fixtures/scratch.ts'
 import { SqliteBroker, SqliteError } from './index.ts'
+
+const failureOf = (work: Promise<unknown>): Promise<unknown> => work.catch((error: unknown) => error)
 
 async function failure(work: () => Promise<unknown>): Promise<SqliteError> {
   const error = await work().then(
@@ -149,6 +152,18 @@ test('tables of a newer Busbar are refused and not touched', async () => {
   await expect(broker.start()).rejects.toThrow(/newer Busbar.*Update busbar/)
   expect(database.prepare(`SELECT value FROM busbar_meta WHERE name = 'schema'`).get()).toEqual({ value: '999' })
   database.close()
+})
+
+test('a stop ends a start that waits for a lock', async () => {
+  const file = scratchFile()
+  const other = new DatabaseSync(file)
+  other.exec('PRAGMA journal_mode = WAL; BEGIN IMMEDIATE; CREATE TABLE mine (id)')
+  const broker = new SqliteBroker({ file, busyTimeout: 3_600_000 })
+  const failed = failureOf(broker.start())
+  await sleep(100)
+  await broker.stop()
+  expect(String(await failed)).toMatch(/the sqlite broker of .* was stopped; make another one/)
+  other.close()
 })
 
 test('Busbar lives beside the tables of an application in one file', async () => {
