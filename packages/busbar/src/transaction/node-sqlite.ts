@@ -22,6 +22,24 @@ export function fromNodeSqlite(db: NodeSqliteLike): Transaction {
   return sameFor(db, () => ({
     dialect: 'sqlite',
     isOpen: () => db.isTransaction,
-    execute: async (sql, params = []) => db.prepare(sql).all(...params) as SqlRow[],
+    execute: async (sql, params = []) => prepared(db, sql).all(...params) as SqlRow[],
   }))
+}
+
+type Prepared = ReturnType<NodeSqliteLike['prepare']>
+
+/** Statements kept for each database; to prepare one costs several times what it costs to run it. */
+const MOST_KEPT = 100
+const kept = new WeakMap<NodeSqliteLike, Map<string, Prepared>>()
+
+function prepared(db: NodeSqliteLike, sql: string): Prepared {
+  let statements = kept.get(db)
+  if (statements === undefined) kept.set(db, (statements = new Map()))
+  let statement = statements.get(sql)
+  if (statement !== undefined) return statement
+  statement = db.prepare(sql)
+  // Texts that are made with values in them would fill it for nothing.
+  if (statements.size >= MOST_KEPT) statements.clear()
+  statements.set(sql, statement)
+  return statement
 }
