@@ -23,7 +23,7 @@ import { Publisher } from './publisher.ts'
 import { Retention } from './retention.ts'
 import { GroupMember } from './subscription.ts'
 import { Topics } from './topology.ts'
-import { checkServer, type Difference, verify, verifyServer } from './verify.ts'
+import { checkServer, type Difference, verify, warnOfServer } from './verify.ts'
 import { Watcher } from './watcher.ts'
 import { byteLength } from './wire.ts'
 
@@ -173,12 +173,7 @@ export class RedisStreamsBroker implements Broker {
     const { settings, connections } = this
     const redis = await connections.connect('main')
     await checkServer(redis, connections.where, settings.prefix)
-    for (const { setting, expected, found, consequence } of await verifyServer(redis)) {
-      // How often the file is synced is a choice that many make on purpose.
-      if (setting === 'appendfsync') continue
-      const fields = { server: connections.where, setting, expected, found }
-      settings.logger.warn(fields, `Redis should have ${setting} ${expected}: ${consequence}`)
-    }
+    await warnOfServer(redis, connections.where, settings.logger)
     const publishing = await connections.connect('publisher')
     const watcher = new Watcher(connections, redis)
     await watcher.start()

@@ -151,6 +151,20 @@ export function run(
   return (commands[`${script}Buffer`] as (typeof commands)[string]).apply(redis, args as never)
 }
 
+/** The same with one key and arguments so many that they cannot be those of a function. */
+export function runWith(
+  redis: Redis,
+  script: keyof typeof scripts,
+  key: string,
+  args: readonly (string | Buffer)[],
+): Promise<Reply> {
+  const commands = redis as unknown as Record<
+    string,
+    (key: string, args: readonly (string | Buffer)[]) => Promise<Reply>
+  >
+  return (commands[`${script}Buffer`] as (typeof commands)[string]).call(redis, key, args)
+}
+
 export function text(reply: Reply | undefined): string {
   return reply instanceof Buffer ? reply.toString('utf8') : String(reply ?? '')
 }

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import { BrokerError } from '../broker/index.ts'
+import type { BrokerLogger } from '../broker/logger.ts'
 import { list, type Reply, text } from './connection.ts'
 import type { RedisContext } from './context.ts'
 import type { Topic } from './topology.ts'
@@ -45,6 +46,15 @@ export async function verify(context: RedisContext, partitions: number): Promise
   const differences = await verifyServer(context.redis)
   for (const topic of await context.topics.all()) differences.push(...(await verifyTopic(context, topic, partitions)))
   return differences
+}
+
+/** Tells what can lose what was confirmed. */
+export async function warnOfServer(redis: Redis, where: string, logger: BrokerLogger): Promise<void> {
+  for (const { setting, expected, found, consequence } of await verifyServer(redis)) {
+    // How often the file is synced is a choice that many make on purpose.
+    if (setting === 'appendfsync') continue
+    logger.warn({ server: where, setting, expected, found }, `Redis should have ${setting} ${expected}: ${consequence}`)
+  }
 }
 
 /** How safe the server keeps what it confirms. */

@@ -1,4 +1,6 @@
 import * as aside from './aside.ts'
+import * as checkpoints from './checkpoints.ts'
+import * as events from './events.ts'
 import * as leases from './leases.ts'
 import { publish } from './publish.ts'
 import { settle } from './settle.ts'
@@ -7,6 +9,7 @@ import * as topic from './topic.ts'
 
 const ofGroup = (lua: string): Script => ({ lua, numberOfKeys: 2 })
 const ofTopic = (lua: string): Script => ({ lua, numberOfKeys: 1 })
+const ofStore = (lua: string): Script => ({ lua, numberOfKeys: 1 })
 
 interface Script {
   readonly lua: string
@@ -32,4 +35,14 @@ export const scripts = {
   busbarMoveDelayed: ofTopic(topic.moveDelayed),
   busbarTrim: ofTopic(topic.trim),
   busbarMeasure: ofTopic(topic.measure),
+  busbarAppendEvents: ofStore(events.append),
+  busbarReadAll: ofStore(events.readAll),
+  busbarReadStream: ofStore(events.readStream),
+  busbarRemoveEvents: ofStore(events.remove),
+  busbarSweepEvents: ofStore(events.sweep),
+  busbarClaimCheckpoint: ofStore(checkpoints.claim),
+  busbarAdvanceCheckpoint: ofStore(checkpoints.advance),
+  busbarReleaseCheckpoint: ofStore(checkpoints.release),
+  busbarGetCheckpoint: ofStore(checkpoints.get),
+  busbarDropCheckpoint: ofStore(checkpoints.drop),
 } as const

@@ -5,6 +5,7 @@ import type { EventStoreTarget } from '../target.ts'
 const storages: Readonly<Record<string, string | undefined>> = {
   memory: undefined,
   sqlite: undefined,
+  redis: 'BUSBAR_REDIS_URL',
 }
 
 export const builtInStorages: readonly string[] = Object.keys(storages)
