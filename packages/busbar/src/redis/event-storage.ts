@@ -10,9 +10,9 @@ import {
   checkAppends,
   checkName,
   ConcurrencyError,
+  type DeleteStreamOptions,
   DuplicateEventError,
   type EventStorage,
-  type Expected,
   type ReadAllOptions,
   type ReadStreamOptions,
   type StorageCapabilities,
@@ -151,10 +151,7 @@ export class RedisEventStorage implements EventStorage {
     return this.lifecycle.running.listening.add(wake)
   }
 
-  async deleteStream(
-    stream: string,
-    { expected = 'exists', by }: { readonly expected?: Expected; readonly by?: string } = {},
-  ): Promise<StreamInfo> {
+  async deleteStream(stream: string, { expected = 'exists', by }: DeleteStreamOptions = {}): Promise<StreamInfo> {
     this.assertRunning()
     checkName(stream)
     await this.removal.delete(stream, expected, by)

@@ -1,5 +1,6 @@
-import type { Append, StoredEvent } from '../store/index.ts'
-import { categoryOf } from '../store/index.ts'
+import { EncodeError, MessageTooLargeError } from '../message/errors.ts'
+import type { EncodedMessage } from '../message/message.ts'
+import { type Append, categoryOf, type StoredEvent } from '../store/index.ts'
 import { type Field, fromFields, toFields } from './wire.ts'
 
 const TOPIC = '~topic'
@@ -8,12 +9,17 @@ const [STREAM, REVISION, AT] = ['~stream', '~revision', '~at']
 /** A position is a number to the server, and to readers a text that sorts. */
 const DIGITS = 16
 
-/** Arguments of the script `append`. */
+/** More fields than a script may hand on at once would fail it. */
+const MOST_HEADERS = 2_000
+
+/** Arguments of the script `append`. @throws MessageTooLargeError, EncodeError where an event cannot be kept as it is. */
 export function toArguments(appends: readonly Append[]): Field[] {
   const args: Field[] = [String(appends.length)]
   for (const { stream, expected, events } of appends) {
     args.push(stream, categoryOf(stream), String(expected), String(events.length))
+    assertWellFormed(stream, `the name of stream ${JSON.stringify(stream)}`, 'stream')
     for (const { topic, message } of events) {
+      assertKeepable(message)
       const fields = [TOPIC, topic, ...toFields(message)]
       args.push(message.id, message.type, message.metadata.correlationId, String(fields.length))
       for (const field of fields) args.push(field)
@@ -54,4 +60,26 @@ export function sizeOf(fields: readonly Buffer[]): number {
   let size = 0
   for (const field of fields) size += field.length
   return size
+}
+
+function assertKeepable(message: EncodedMessage): void {
+  const { id, type, body, metadata } = message
+  const headers = Object.entries(metadata)
+  if (headers.length > MOST_HEADERS) {
+    throw new MessageTooLargeError(
+      `event ${id} (${type}) has ${headers.length} headers, and redis takes ${MOST_HEADERS}; nothing was written. ` +
+        'Put them into the data',
+    )
+  }
+  if (typeof body === 'string') assertWellFormed(body, `the body of event ${id} (${type})`, '')
+  for (const [name, value = ''] of headers) assertWellFormed(name + value, `metadata of event ${id} (${type})`, name)
+  for (const name of ['id', 'type', 'subject', 'key', 'contentType'] as const) {
+    assertWellFormed(message[name] ?? '', `${name} of event ${id} (${type})`, name)
+  }
+}
+
+/** Half a character cannot be written as UTF-8: it would come back as another one. */
+function assertWellFormed(text: string, what: string, path: string): void {
+  if (text.isWellFormed()) return
+  throw new EncodeError(`${what} has a lone surrogate; nothing was written`, path)
 }
