@@ -162,7 +162,8 @@ describe('a server that refuses', () => {
       await other.append([to('order-1')])
       await until(() => seen === n)
     }
-    await deaf.append([to('order-1')])
+    const [appended] = await deaf.append([to('order-1')])
+    expect(appended?.revision).toBe(3)
     await until(() => seen === 4)
   })
 })

@@ -40,26 +40,31 @@ export class Follower {
     this.#woken = true
     if (this.#reading) return
     this.#reading = true
-    void this.#read()
-      .catch((error: unknown) => {
-        this.failure = error as Error
-      })
-      .finally(() => {
-        this.#reading = false
-      })
+    void this.#read().catch((error: unknown) => {
+      this.failure = error as Error
+    })
   }
 
   async #read(): Promise<void> {
-    while (this.#woken) {
-      this.#woken = false
-      for (let count = this.#page; count === this.#page;) {
-        count = 0
-        for await (const event of this.#storage.readAll({ after: this.#after, limit: this.#page })) {
-          count++
-          this.#after = event.position
-          this.seen.push(event)
-          this.#tell(event)
-        }
+    try {
+      while (this.#woken) {
+        this.#woken = false
+        await this.#catchUp()
+      }
+    } finally {
+      // In the same turn as the last look at `woken`: no wake falls between the two.
+      this.#reading = false
+    }
+  }
+
+  async #catchUp(): Promise<void> {
+    for (let count = this.#page; count === this.#page;) {
+      count = 0
+      for await (const event of this.#storage.readAll({ after: this.#after, limit: this.#page })) {
+        count++
+        this.#after = event.position
+        this.seen.push(event)
+        this.#tell(event)
       }
     }
   }

@@ -9,6 +9,8 @@ export interface Defect {
   readonly caughtBy: string
   /** What the failed check says, so that it fails for the right reason. */
   readonly saying: RegExp
+  /** The sound storage that is broken. Default `memory`. */
+  readonly base?: 'memory' | 'sqlite'
   wrap(storage: EventStorage): EventStorage
   /** Holds an append open, where the defect is about that. */
   hold?(storage: EventStorage, appends: readonly Append[]): Promise<HeldAppend>

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { eventStoreConformance } from '../runner.ts'
+import { storageOf } from '../targets/index.ts'
 import { defects } from './defects.ts'
 import { brokenTarget } from './target.ts'
 
@@ -21,7 +22,8 @@ describe.concurrent.each(defects)('a storage that $does', (defect) => {
 /** The same checks over a sound storage, so that a failure above is the defect's and not the check's. */
 describe('a sound storage, whose appends can be held open,', () => {
   const suite = eventStoreConformance(brokenTarget(), { events: broken.events })
-  const names = new Set(defects.filter(({ does }) => !/^says|two processes/.test(does)).map(({ caughtBy }) => caughtBy))
+  const own = defects.filter(({ base, does }) => base === undefined && !/^says|two processes/.test(does))
+  const names = new Set(own.map(({ caughtBy }) => caughtBy))
   test.each(suite.checks.filter(({ name, fault }) => names.has(name) || fault === 'holdAppend'))(
     'passes: $name',
     async (check) => {
@@ -30,4 +32,14 @@ describe('a sound storage, whose appends can be held open,', () => {
       expect(result).toBe('passed')
     },
   )
+})
+
+describe('a sound storage that outlives its process', () => {
+  const suite = eventStoreConformance(storageOf('sqlite') ?? { name: 'sqlite', module: '' })
+  const names = new Set(defects.filter(({ base }) => base === 'sqlite').map(({ caughtBy }) => caughtBy))
+  test.each(suite.checks.filter(({ name }) => names.has(name)))('passes: $name', async (check) => {
+    const { result, error } = await suite.run(check)
+    expect(error).toBeUndefined()
+    expect(result).toBe('passed')
+  })
 })

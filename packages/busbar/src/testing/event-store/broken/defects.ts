@@ -1,6 +1,7 @@
 import { appendingDefects } from './appending.ts'
 import { checkpointDefects } from './checkpoints.ts'
 import type { Defect } from './defect.ts'
+import { durableDefects } from './durable.ts'
 import { lateDefects } from './late.ts'
 import { readingDefects } from './reading.ts'
 import { tellingDefects } from './telling.ts'
@@ -11,4 +12,5 @@ export const defects: readonly Defect[] = [
   ...lateDefects,
   ...tellingDefects,
   ...checkpointDefects,
+  ...durableDefects,
 ]

@@ -1,9 +1,10 @@
-/** A target whose storage is the one in memory with the defect that the setting `defect` names. */
+/** A target whose storage is a sound one with the defect that the setting `defect` names. */
 import { extname } from 'node:path'
-import { MemoryEventStorage } from '../../../memory/event-storage.ts'
 import type { EventStorage } from '../../../store/index.ts'
 import type { TargetOptions } from '../../suite/target.ts'
-import type { EventStoreTarget, StorageFaults } from '../target.ts'
+import type { EventStoreTarget, StorageFaults, UserDatabase } from '../target.ts'
+import * as memory from '../targets/memory.ts'
+import * as sqlite from '../targets/sqlite.ts'
 import type { Defect } from './defect.ts'
 import { defects } from './defects.ts'
 import { soundlyLate } from './late.ts'
@@ -12,14 +13,18 @@ import { soundlyLate } from './late.ts'
 const made = new Map<string, EventStorage>()
 
 export function createStorage(options: TargetOptions): EventStorage {
-  const storage = wrapping(options).wrap(new MemoryEventStorage())
+  const { base, wrap } = wrapping(options)
+  const storage = wrap(base === 'sqlite' ? sqlite.createStorage(options) : memory.createStorage())
   made.set(options.namespace, storage)
   return storage
 }
 
-export function cleanup({ namespace }: TargetOptions): void {
-  made.delete(namespace)
+export function cleanup(options: TargetOptions): void {
+  made.delete(options.namespace)
+  sqlite.cleanup(options)
 }
+
+export const userDatabase: UserDatabase = sqlite.userDatabase
 
 export const faults: StorageFaults = {
   holdAppend(options, appends) {
@@ -37,7 +42,7 @@ export function brokenTarget(defect?: Defect): EventStoreTarget {
   return { name: `a storage that ${defect.does}`, module, settings: { defect: defect.does } }
 }
 
-function wrapping({ settings }: TargetOptions): Pick<Defect, 'wrap' | 'hold'> {
+function wrapping({ settings }: TargetOptions): Pick<Defect, 'base' | 'wrap' | 'hold'> {
   if (settings['defect'] === undefined) return soundlyLate
   const defect = defects.find(({ does }) => does === settings['defect'])
   if (defect === undefined) throw new Error(`there is no defect '${settings['defect']}'`)
