@@ -25,6 +25,7 @@ const rows: readonly (readonly [string, (capabilities: Capabilities) => string])
   ['a message that kills its process ends', ({ countsCrashes }) => yes(countsCrashes)],
   ['delay', ({ delay }) => yes(delay)],
   ['priority', ({ priority }) => (priority === 'native' ? 'whole backlog' : 'of what is in memory')],
+  ['publishes inside your transaction', ({ transactions }) => (transactions ? 'yes' : 'by an outbox')],
   ['replay for a new group', ({ replay }) => yes(replay)],
   ['parking behind a failed key', ({ park }) => yes(park)],
   ['dead letters', ({ deadLetters }) => yes(deadLetters)],

@@ -40,6 +40,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   // Over the ports alone: they take whatever brokers they are given.
   hybrid: ports,
   bridge: ports,
+  // Transactions into a broker's log, and a bridge from there.
+  outbox: [...ports, 'bridge'],
 }
 /** What people hold: these may import everything below them and each other. `''` is the files of `src` itself. */
 const faces = new Set(['', 'config', 'decorators', 'testing', 'cli', 'studio', 'nestjs', 'audit', 'cqrs'])

@@ -1,4 +1,4 @@
-import type { Broker } from './broker/index.ts'
+import type { Broker, Outbox } from './broker/index.ts'
 import { EventBus } from './bus/index.ts'
 import { BROKERS } from './config/brokers/index.ts'
 import {
@@ -8,6 +8,8 @@ import {
   busOptions,
   type Environment,
   type HybridConfig,
+  type OutboxConfig,
+  outboxSettings,
 } from './config/config.ts'
 import { ConfigurationError } from './message/errors.ts'
 import type { TestEventBus } from './testing/test-event-bus.ts'
@@ -34,9 +36,13 @@ export async function createEventBus(
 export const EventBusFactory = {
   /** A bus that is not started: subscribe what there is, then `start()`. */
   async create(config: BusConfig = {}, env: Environment = process.env): Promise<EventBus> {
-    const { broker, hybrid, ...options } = busOptions(config, env)
+    const { broker, hybrid, outbox, ...options } = busOptions(config, env)
     const remote = await brokerOf(broker, env)
-    return new EventBus(typeof hybrid === 'object' ? await hybridOf(remote, hybrid, env) : remote, options)
+    const whole = typeof hybrid === 'object' ? await hybridOf(remote, hybrid, env) : remote
+    return new EventBus(whole, {
+      ...options,
+      ...(outbox === undefined ? {} : { outbox: await outboxOf(outbox, env, options.logger) }),
+    })
   },
 
   async createAndStart(config: BusConfig = {}, env: Environment = process.env): Promise<EventBus> {
@@ -51,9 +57,10 @@ export const EventBusFactory = {
   },
 
   /** A started bus in memory for tests, which remembers what happened: `createTestEventBus` of busbar/testing. */
-  async createForTesting(config: Omit<BusConfig, 'broker'> = {}): Promise<TestEventBus> {
+  async createForTesting(config: Omit<BusConfig, 'broker' | 'outbox'> = {}): Promise<TestEventBus> {
     const { createTestEventBus } = await import('./testing/test-event-bus.ts')
-    return createTestEventBus(busOptions(config, {}))
+    const { outbox: _, ...options } = busOptions(config, {})
+    return createTestEventBus(options)
   },
 } as const
 
@@ -76,6 +83,17 @@ async function hybridOf(remote: Broker, config: HybridConfig, env: Environment):
     remote,
     routing: routing ?? new DefaultRoutingStrategy(localTypes, remoteTypes),
   })
+}
+
+async function outboxOf(
+  given: string | OutboxConfig | Outbox,
+  env: Environment,
+  logger: BusConfig['logger'],
+): Promise<Outbox> {
+  if (typeof given === 'object' && 'publishIn' in given) return given
+  const { outbox } = await import('./outbox/index.ts')
+  const { broker, ...settings } = outboxSettings(given, env)
+  return outbox({ ...settings, broker: await brokerOf(broker, env), ...(logger === undefined ? {} : { logger }) })
 }
 
 function isBroker(given: string | BrokerConfig | Broker): given is Broker {

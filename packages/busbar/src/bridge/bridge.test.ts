@@ -142,6 +142,66 @@ test('an order that only the retry can break is kept: the second of a key waits 
   }
 })
 
+const refusals = {
+  'as a whole': (): Error => new Error('not now'),
+  'message by message': (batch: readonly Outgoing[], key: string): Error =>
+    new PublishError(
+      batch.flatMap(({ message }, index) =>
+        message.key === key ? [{ index, id: message.id, error: new Error('not now') }] : [],
+      ),
+      batch.length,
+    ),
+}
+
+test.each(Object.entries(refusals))(
+  'a key that is refused for a while, %s, holds up no other, and keeps its order',
+  async (_, refusal) => {
+    const [from, to] = [await sqlite('from.db'), await sqlite('to.db')]
+    const { order, ids } = await arrivals(to, 'events')
+    let refusing = true
+    const picky = through(to, async (batch) => {
+      if (!refusing || !batch.some(({ message }) => message.key === 'k3')) return to.publish(batch)
+      const error = refusal(batch, 'k3')
+      if (error instanceof PublishError) await to.publish(batch.filter(({ message }) => message.key !== 'k3'))
+      throw error
+    })
+    const first = await publishAll(from, 'events', 120)
+    const moving = await bridge({ from, to: picky, topics: ['events'], batch: 40, logger })
+    await expect.poll(() => ids.length, { timeout: 30_000 }).toBe(first.length - 10)
+    // What comes now does not wait for it either, and what comes of its key waits behind it.
+    const second = await publishAll(from, 'events', 120)
+    await expect.poll(() => ids.length, { timeout: 30_000 }).toBe(first.length + second.length - 20)
+    expect(order.has('k3')).toBe(false)
+    expect(moving.stats()).toMatchObject({ moved: 220, waiting: 20, held: 1, failing: expect.stringContaining('not') })
+    refusing = false
+    await expect.poll(() => ids.length, { timeout: 30_000 }).toBe(240)
+    expect(new Set(ids).size).toBe(240)
+    for (const [key, numbers] of order) {
+      const its = Array.from({ length: 10 }, (_each, n) => Number(key.slice(1)) + 12 * n)
+      expect(numbers, key).toEqual([...its, ...its])
+    }
+    await expect.poll(() => moving.stats()).toEqual({ moved: 240, skipped: 0, refused: 0, waiting: 0 })
+    await moving.stop()
+  },
+)
+
+test('what waits for another try is given back at once when the bridge stops, and the next one moves it', async () => {
+  const [from, to] = [await sqlite('from.db'), await sqlite('to.db')]
+  const { ids } = await arrivals(to, 'events')
+  const picky = through(to, async (batch) => {
+    if (batch.some(({ message }) => message.key === 'k3')) throw new Error('not now')
+    await to.publish(batch)
+  })
+  await publishAll(from, 'events', 60)
+  const one = await bridge({ from, to: picky, topics: ['events'], logger })
+  await expect.poll(() => one.stats().held, { timeout: 30_000 }).toBe(1)
+  // It would wait for ever otherwise.
+  await one.stop({ deadline: 3_600_000 })
+  const two = await bridge({ from, to, topics: ['events'], logger })
+  await expect.poll(() => new Set(ids).size, { timeout: 30_000 }).toBe(60)
+  await two.stop()
+})
+
 test('what the other side can never take is a dead letter here, and the rest of its batch goes on', async () => {
   const [from, to] = [await sqlite('from.db'), new MemoryBroker({ maxMessageBytes: 100 })]
   const small = through(to, async (batch) => {

@@ -1,37 +1,27 @@
-import {
-  type BrokerSubscription,
-  type Delivery,
-  type Outgoing,
-  PublishError,
-  UnsupportedError,
-  type Verdict,
-} from '../broker/index.ts'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { pauseAfter } from '../broker/backoff.ts'
+import type { Broker, BrokerSubscription, Delivery, Outgoing, Verdict } from '../broker/index.ts'
+import { UnsupportedError } from '../broker/index.ts'
+import { pauseAfter, sleep } from '../broker/backoff.ts'
 import { Fifo } from '../broker/fifo.ts'
 import { standardErrorLogger } from '../broker/logger.ts'
-import { ConfigurationError, MessageTooLargeError } from '../message/errors.ts'
+import { ConfigurationError } from '../message/errors.ts'
 import { JsonCodec } from '../message/json-codec.ts'
 import { type EncodedMessage, Snapshot } from '../message/message.ts'
+import { Held } from './held.ts'
+import { byLine, isForGood, isOurs, type Item, RELEASE, settleAll } from './item.ts'
 import type { BridgeOptions, BridgeStats } from './options.ts'
+import { isolate, send } from './sending.ts'
 
 /** Names of the bridges that a message came over, separated by blanks. */
 const CAME_OVER = 'bridges'
 
-interface Item {
-  readonly delivery: Delivery
-  readonly outgoing: Outgoing
-  readonly settle: (verdict: Verdict) => void
-}
-
 const ACK: Verdict = { ack: true }
-const RELEASE: Verdict = { release: true }
 
 /**
  * Moves what one broker keeps to another.
  *
  * - Ids stay, and so does the order of a key: one publish at a time, in the order in which `from` hands out, and what was not
- *   confirmed goes again before anything that came after it.
+ *   confirmed goes again before anything of its key that came after it.
+ * - What `to` refuses for a while holds up its own key and no other: it is tried again by itself, after longer and longer pauses.
  * - Nothing is acked at `from` before `to` has confirmed it, so nothing is lost, whenever a bridge is killed.
  * - Bridges of one name share partitions, never messages: each message is moved once while they live. What one had on its
  *   way when it was killed may come twice (with its id, and before anything newer of its key).
@@ -41,11 +31,17 @@ export class Bridge {
   readonly name: string
   readonly #options: Required<Pick<BridgeOptions, 'prefetch' | 'batch' | 'codec' | 'logger'>> & BridgeOptions
   readonly #queue = new Fifo<Item>()
+  readonly #held: Held
+  /** No pause any more: what has failed is given back. */
+  readonly #ending = new AbortController()
+  /** Nothing is sent any more. */
   readonly #stopping = new AbortController()
   readonly #stats = { moved: 0, skipped: 0, refused: 0 }
   #subscription: BrokerSubscription | undefined
   #waiting = 0
   #pumping = false
+  /** Batches in a row that failed as a whole. */
+  #failures = 0
   #failing: string | undefined
 
   constructor(options: BridgeOptions) {
@@ -59,6 +55,20 @@ export class Bridge {
     }
     this.name = name
     this.#options = { ...options, prefetch, batch, codec, logger }
+    this.#held = new Held({
+      batch,
+      attempt: (items) => this.#attempt(items),
+      failed: (items, error, attempts) => this.#failed(items, error, attempts),
+    })
+  }
+
+  /** Its group at `from`. */
+  get group(): string {
+    return `bridge.${this.name}`
+  }
+
+  get to(): Broker {
+    return this.#options.to
   }
 
   /** Resolves once it reads. */
@@ -67,16 +77,18 @@ export class Bridge {
     if (!from.capabilities.groups) {
       throw new UnsupportedError(`bridge '${this.name}': ${from.name} has no groups, so it would keep no checkpoint`)
     }
-    const spec = { group: `bridge.${this.name}`, topics, broadcast: false, prefetch, from: start } as const
+    const spec = { group: this.group, topics, broadcast: false, prefetch, from: start } as const
     this.#subscription = await from.subscribe({ ...spec, onFailure: 'continue' }, (delivery) => this.#take(delivery))
   }
 
   /**
    * Reads nothing more; resolves when what is on its way is confirmed or `deadline` milliseconds (default 10 000) have
-   * passed. The rest goes to the next bridge of the name. Neither broker is stopped.
+   * passed. The rest, and what was refused, goes to the next bridge of the name. Neither broker is stopped.
    */
   async stop({ deadline = 10_000 }: { readonly deadline?: number } = {}): Promise<void> {
     const timer = setTimeout(() => this.#stopping.abort(), deadline)
+    this.#ending.abort()
+    this.#held.end()
     try {
       await this.#subscription?.stop({ deadline })
     } finally {
@@ -87,13 +99,19 @@ export class Bridge {
 
   stats(): BridgeStats {
     const failing = this.#failing
-    return { ...this.#stats, waiting: this.#waiting, ...(failing === undefined ? {} : { failing }) }
+    const held = this.#held.size
+    return {
+      ...this.#stats,
+      waiting: this.#waiting,
+      ...(held === 0 ? {} : { held }),
+      ...(failing === undefined ? {} : { failing }),
+    }
   }
 
   #take(delivery: Delivery): Verdict | Promise<Verdict> {
     let outgoing: Outgoing | undefined
     try {
-      outgoing = this.#outgoing(delivery)
+      outgoing = this.outgoing(delivery)
     } catch (error) {
       return this.#refusal(delivery, error instanceof Error ? error : new Error(String(error)))
     }
@@ -121,75 +139,76 @@ export class Bridge {
       while (items.length < this.#options.batch) {
         const item = this.#queue.shift()
         if (item === undefined) break
-        items.push(item)
+        if (!this.#held.takes(item) && isOurs(item)) items.push(item)
       }
-      await this.#move(items)
+      if (items.length > 0) await this.#move(items)
     }
     this.#pumping = false
   }
 
-  /** Publishes until each of them is confirmed, refused for good or no longer ours. */
+  /** Publishes some of different keys. What fails is held, or tried again before all others where nobody is to blame. */
   async #move(items: readonly Item[]): Promise<void> {
+    if (this.#stopping.signal.aborted) return settleAll(items, RELEASE)
+    const { to } = this.#options
+    // A second failure in a row may be because of some of them.
+    const isolating = this.#failures > 0
+    const { failures, untried, whole } = isolating
+      ? { ...(await isolate(to, items, (done) => this.#confirmAll(done))), whole: false }
+      : { untried: [], ...(await send(to, items)) }
+    if (!isolating) this.#confirmAll(items.filter((item) => !failures.has(item)))
+    const failed = this.#lasting(failures)
+    if (untried.length === 0 && !whole) this.#failures = 0
+    if (!whole) for (const line of byLine(items.filter((item) => failed.has(item)))) this.#hold(line, failed)
+    const again = whole ? items.filter((item) => failed.has(item)) : untried
+    if (again.length === 0) {
+      if (this.#held.size === 0) this.#failing = undefined
+      return
+    }
+    this.#failures++
+    const [error = new Error(this.#failing)] = failures.values()
+    this.#failed(again, error, this.#failures)
+    await sleep(pauseAfter(this.#failures), this.#ending.signal).catch(() => {})
+    if (this.#ending.signal.aborted) settleAll(again, RELEASE)
+    else this.#queue.prepend(again)
+  }
+
+  #hold(line: readonly Item[], failed: ReadonlyMap<Item, Error>): void {
+    const [first] = line
+    const error = first === undefined ? undefined : failed.get(first)
+    if (error === undefined) return
+    if (this.#ending.signal.aborted) settleAll(line, RELEASE)
+    else this.#held.hold(line, error)
+  }
+
+  /** Some of a key that is held. */
+  async #attempt(items: readonly Item[]): Promise<ReadonlyMap<Item, Error>> {
+    const { failures } = await send(this.#options.to, items)
+    this.#confirmAll(items.filter((item) => !failures.has(item)))
+    if (failures.size === 0 && this.#held.size <= 1 && this.#failures === 0) this.#failing = undefined
+    return this.#lasting(failures)
+  }
+
+  /** Without what is refused for good, which is settled. */
+  #lasting(failures: ReadonlyMap<Item, Error>): ReadonlyMap<Item, Error> {
+    return new Map([...failures].filter(([item, error]) => !this.#refusedForGood(item, error)))
+  }
+
+  #failed(items: readonly Item[], error: Error, attempts: number): void {
     const { to, logger } = this.#options
-    const { signal } = this.#stopping
-    let left = items
-    for (let attempt = 1; ; attempt++) {
-      left = left.filter((item) => isOurs(item))
-      if (left.length === 0) return
-      if (signal.aborted) return settleAll(left, RELEASE)
-      const failures = await this.#publish(left)
-      const failed = left.filter((item) => failures.has(item))
-      for (const item of left) if (!failures.has(item)) this.#confirmed(item)
-      left = failed.filter((item) => !this.#refusedForGood(item, failures.get(item)))
-      if (left.length === 0) {
-        this.#failing = undefined
-        return
-      }
-      this.#failing = failures.get(left[0] as Item)?.message ?? 'unknown'
-      const told = { bridge: this.name, to: to.name, attempt, messages: left.length, error: this.#failing }
-      logger.warn(told, `bridge '${this.name}': ${to.name} did not confirm ${left.length} messages; trying again`)
-      await sleep(pauseAfter(attempt), undefined, { signal }).catch(() => {})
+    this.#failing = error.message
+    const told = { bridge: this.name, to: to.name, attempt: attempts, messages: items.length, error: error.message }
+    logger.warn(told, `bridge '${this.name}': ${to.name} did not confirm ${items.length} messages; trying again`)
+  }
+
+  #confirmAll(items: readonly Item[]): void {
+    for (const { settle } of items) {
+      this.#stats.moved++
+      settle(ACK)
     }
   }
 
-  /** What was not confirmed, with the reason. */
-  async #publish(items: readonly Item[]): Promise<ReadonlyMap<Item, Error>> {
-    try {
-      await this.#options.to.publish(items.map(({ outgoing }) => outgoing))
-      return new Map()
-    } catch (error) {
-      if (error instanceof PublishError) {
-        return new Map(error.failed.flatMap((one) => entry(items[one.index], one.error)))
-      }
-      // Nothing of the batch was sent. If that is because of some of them, the others must not pay for it.
-      const reason = error instanceof Error ? error : new Error(String(error))
-      if (!isForGood(reason) || items.length === 1) return new Map(items.map((item) => [item, reason]))
-      return await this.#oneByOne(items)
-    }
-  }
-
-  /** Stops at the first that fails for a while: what is behind it may have its key. */
-  async #oneByOne(items: readonly Item[]): Promise<ReadonlyMap<Item, Error>> {
-    const failures = new Map<Item, Error>()
-    for (const [index, item] of items.entries()) {
-      const [failure] = (await this.#publish([item])).values()
-      if (failure === undefined) continue
-      if (!isForGood(failure)) {
-        for (const later of items.slice(index)) failures.set(later, failure)
-        break
-      }
-      failures.set(item, failure)
-    }
-    return failures
-  }
-
-  #confirmed({ settle }: Item): void {
-    this.#stats.moved++
-    settle(ACK)
-  }
-
-  #refusedForGood({ delivery, settle }: Item, error: Error | undefined): boolean {
-    if (error === undefined || !isForGood(error) || !this.#options.from.capabilities.deadLetters) return false
+  #refusedForGood({ delivery, settle }: Item, error: Error): boolean {
+    if (!isForGood(error) || !this.#options.from.capabilities.deadLetters) return false
     settle(this.#refusal(delivery, error))
     return true
   }
@@ -203,7 +222,7 @@ export class Bridge {
   }
 
   /** What `to` is to be given; undefined for what is passed over. */
-  #outgoing({ message, topic }: Delivery): Outgoing | undefined {
+  protected outgoing({ message, topic }: Delivery): Outgoing | undefined {
     const { only, topic: renamed } = this.#options
     if (cameOver(message).includes(this.name) || only?.(message, topic) === false) return undefined
     return { topic: renamed?.(topic) ?? topic, message: this.#marked(message) }
@@ -228,23 +247,4 @@ export async function bridge(options: BridgeOptions): Promise<Bridge> {
 
 function cameOver({ metadata }: EncodedMessage): readonly string[] {
   return metadata[CAME_OVER]?.split(' ') ?? []
-}
-
-/** What may have gone to another bridge meanwhile is not sent: it would come after what that one sends. */
-function isOurs({ delivery, settle }: Item): boolean {
-  if (!delivery.lapsed) return true
-  settle(RELEASE)
-  return false
-}
-
-function isForGood(error: Error): boolean {
-  return error instanceof MessageTooLargeError || error instanceof UnsupportedError
-}
-
-function settleAll(items: readonly Item[], verdict: Verdict): void {
-  for (const { settle } of items) settle(verdict)
-}
-
-function entry(item: Item | undefined, error: Error): [Item, Error][] {
-  return item === undefined ? [] : [[item, error]]
 }

@@ -44,6 +44,8 @@ export interface BridgeStats {
   readonly refused: number
   /** On their way in this process. */
   readonly waiting: number
+  /** Keys of which something was refused for a while: they wait, each by itself. Absent: none. */
+  readonly held?: number
   /** Why the last attempt failed; undefined once one has succeeded. */
   readonly failing?: string
 }

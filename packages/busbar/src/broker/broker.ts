@@ -3,6 +3,7 @@
  * `brokerConformance` (busbar/testing) checks.
  */
 import type { EncodedMessage } from '../message/message.ts'
+import type { Transaction } from '../transaction/transaction.ts'
 import type { Capabilities } from './capabilities.ts'
 import type { DeadLetterStore, Failure } from './dead-letters.ts'
 import type { BrokerMetrics } from './metrics.ts'
@@ -133,6 +134,15 @@ export interface Broker {
    * A broker that confirms at once gives back `CONFIRMED`.
    */
   publish(batch: readonly Outgoing[]): Promise<void>
+  /**
+   * Writes the batch inside a transaction of the caller's: all of it is there, from the commit on, if that is committed, and
+   * nothing of it otherwise. Nobody sees it before. What one transaction publishes after another was committed comes after
+   * what that one has published, of the same key; within one, the order is that of the calls. If it rejects, nothing was
+   * written, and the transaction can go on. Only where `capabilities.transactions`; absent elsewhere.
+   *
+   * @throws TransactionClosedError where the transaction is over, TransactionError where it is of another database.
+   */
+  publishIn?(tx: Transaction, batch: readonly Outgoing[]): Promise<void>
   /** Resolves once the broker has really subscribed: nothing confirmed afterwards is missed. */
   subscribe(spec: SubscriptionSpec, deliver: Deliver): Promise<BrokerSubscription>
   /** Forgets a group: its position, redeliveries and parked messages. Its dead letters stay. Refused while it has members. */

@@ -28,6 +28,8 @@ export interface Capabilities {
   readonly park: boolean
   /** Failed messages are kept with their failure and can be redriven. */
   readonly deadLetters: boolean
+  /** Publishing inside a transaction of the user's own (`Broker.publishIn`). */
+  readonly transactions: boolean
   /** Largest encoded body in bytes that it takes; a larger one is refused before sending. */
   readonly maxMessageBytes: number
 }

@@ -4,6 +4,8 @@ export interface GroupMetrics {
   readonly topic: string
   /** Messages confirmed and not yet settled by this group (waiting, in flight and due again). */
   readonly lag: number
+  /** Unix milliseconds at which the oldest of them was made, by its own `time`. Absent: there is none, or the broker cannot tell. */
+  readonly oldest?: number
   /** Of them, handed to members of this process and not settled. */
   readonly inFlight: number
   /** Of them, waiting to be redelivered. */

@@ -66,6 +66,7 @@ export class BullMqBroker implements Broker {
     replay: false,
     park: false,
     deadLetters: true,
+    transactions: false,
     maxMessageBytes: MAX_MESSAGE_BYTES,
   }
 

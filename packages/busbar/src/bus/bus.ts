@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 
-import { type Broker, BrokerError, type BrokerMetrics, UnsupportedError } from '../broker/index.ts'
+import { type Broker, BrokerError, type BrokerMetrics, type OutboxMetrics, UnsupportedError } from '../broker/index.ts'
 import type { Codec } from '../message/codec.ts'
 import { definitionOfMessage, type QueryMessage } from '../message/contract.ts'
 import { ContractRegistry } from '../message/contracts.ts'
@@ -36,6 +36,8 @@ export interface BusMetrics {
   readonly subscriptions: readonly SubscriptionStats[]
   /** Requests of this bus that wait for an answer. */
   readonly requests: number
+  /** Absent: the bus has no outbox. */
+  readonly outbox?: OutboxMetrics
 }
 
 /**
@@ -90,6 +92,7 @@ export class EventBus {
     this.publisher = new Publisher({
       broker,
       batcher: this.batcher,
+      outbox: options.outbox,
       registry: this.contracts,
       codec: this.codec,
       privacy: options.privacy,
@@ -132,7 +135,11 @@ export class EventBus {
 
   private async begin(): Promise<void> {
     await this.schemas.register(this.contracts.all())
+    const { outbox } = this.options
+    // First, so that transactions can publish while the broker is away.
+    await outbox?.start()
     await this.broker.start()
+    await outbox?.relay(this.broker)
     this.running = true
     await this.groups.start()
     this.ready = true
@@ -148,7 +155,18 @@ export class EventBus {
   publish(message: Message | readonly Message[], options?: PublishOptions): Promise<void> {
     if (this.closed) return Promise.reject(stoppedError())
     // Not before the subscriptions that were made before it: they would miss it.
+    if (options?.tx !== undefined && this.options.outbox !== undefined) return this.publishInside(message, options)
     if (!this.ready) return this.start().then(() => this.publish(message, options))
+    return isMany(message) ? this.publisher.many(message, options) : this.publisher.one(message, options)
+  }
+
+  /** Waits for the outbox alone: the broker may be away. */
+  private async publishInside(message: Message | readonly Message[], options: PublishOptions): Promise<void> {
+    if (!this.ready) {
+      // Its failure is told to whoever starts the bus; what is written stays for the next that relays.
+      this.start().catch(() => {})
+      await this.options.outbox?.start()
+    }
     return isMany(message) ? this.publisher.many(message, options) : this.publisher.one(message, options)
   }
 
@@ -234,7 +252,13 @@ export class EventBus {
   }
 
   async metrics(): Promise<BusMetrics> {
-    return { broker: await this.broker.metrics(), subscriptions: this.subscriptions(), requests: this.requests.waiting }
+    const { outbox } = this.options
+    return {
+      broker: await this.broker.metrics(),
+      subscriptions: this.subscriptions(),
+      requests: this.requests.waiting,
+      ...(outbox === undefined ? {} : { outbox: await outbox.metrics() }),
+    }
   }
 
   /** `down` where the broker cannot be reached or written to. Never rejects. */
@@ -294,7 +318,12 @@ export class EventBus {
     while (this.publishing().length > 0 && left() > 0) await new Promise((resolve) => setTimeout(resolve, 1))
     this.closed = true
     this.requests.close()
-    await this.broker.stop({ deadline: left() })
+    const { outbox } = this.options
+    try {
+      await outbox?.stop({ deadline: left() })
+    } finally {
+      await this.broker.stop({ deadline: left() })
+    }
   }
 
   private refuseKind(message: Message, kind: MessageKind, verb: string): void {

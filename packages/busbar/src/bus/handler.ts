@@ -1,6 +1,7 @@
 /** Handlers, what they take and what they are given. */
 import type { AnswerIn, ContractLike, MessageOf } from '../message/contract.ts'
 import type { Message, Priority } from '../message/message.ts'
+import type { Transaction } from '../transaction/transaction.ts'
 import type { Logger } from './logger.ts'
 
 /** What to subscribe to: a contract, an event class, a type's name, or a pattern (`order.*`, `*`), or several of them. */
@@ -51,4 +52,9 @@ export interface PublishOptions {
   /** The same as a moment. */
   readonly at?: Date
   readonly priority?: Priority
+  /**
+   * Publishes inside this transaction of yours: the messages are there exactly if you commit. Made of what your library has by
+   * `fromPg`, `fromKysely` … of busbar/transaction. Needs a broker that can (`capabilities.transactions`), or an outbox.
+   */
+  readonly tx?: Transaction
 }

@@ -1,5 +1,5 @@
 /** Settings of a bus and of a subscription. */
-import type { DeadLetterStore, SubscriptionSpec } from '../broker/index.ts'
+import type { DeadLetterStore, Outbox, SubscriptionSpec } from '../broker/index.ts'
 import type { ContractLike } from '../message/contract.ts'
 import type { Codec } from '../message/codec.ts'
 import type { Privacy } from '../message/personal.ts'
@@ -57,6 +57,11 @@ export interface BusOptions {
   readonly prefetch?: number
   /** Milliseconds that `stop` waits for running handlers. Default 10 000. */
   readonly stopDeadline?: number
+  /**
+   * Takes what is published inside a transaction (`tx`), in the database of that transaction, and hands it on to the broker. Made
+   * by `outbox` of busbar/outbox. Default: the broker, where it can.
+   */
+  readonly outbox?: Outbox
   /** Instead of the broker's own dead letters. */
   readonly deadLetters?: DeadLetterStore
   readonly onDeadLetter?: DeadLetterHook

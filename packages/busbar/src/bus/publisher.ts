@@ -1,4 +1,4 @@
-import { type Broker, type Outgoing, UnsupportedError } from '../broker/index.ts'
+import { type Broker, type Outbox, type Outgoing, UnsupportedError } from '../broker/index.ts'
 import { ambient, inherit } from '../message/causation.ts'
 import type { Codec } from '../message/codec.ts'
 import { type Definition, definitionOfMessage } from '../message/contract.ts'
@@ -12,6 +12,7 @@ import type { Batcher } from './batcher.ts'
 import type { Clock } from './clock.ts'
 import { Gate } from './gate.ts'
 import { InTurn } from './in-turn.ts'
+import { Inside } from './inside.ts'
 import { composePublish, type Middleware } from './middleware.ts'
 import type { PublishOptions } from './handler.ts'
 import { REPLY_TO } from './requests.ts'
@@ -19,6 +20,8 @@ import { REPLY_TO } from './requests.ts'
 export interface PublisherOptions {
   readonly broker: Broker
   readonly batcher: Batcher
+  /** Takes what is published in transactions. Default: the broker. */
+  readonly outbox: Outbox | undefined
   readonly registry: ContractRegistry
   readonly codec: Codec
   readonly privacy: Privacy | undefined
@@ -46,6 +49,9 @@ export class Publisher {
   private readonly options: PublisherOptions
   private around: ((message: Message, passage: Passage) => Promise<void>) | undefined
   private readonly prepareOptions
+  private readonly inside: Inside
+  /** For what is published in a transaction. */
+  private readonly prepareInside
 
   constructor(options: PublisherOptions) {
     this.options = options
@@ -53,6 +59,10 @@ export class Publisher {
     const { inProcess, maxMessageBytes } = options.broker.capabilities
     const { codec, privacy } = options
     this.prepareOptions = { codec, privacy, inProcess, maxBytes: maxMessageBytes }
+    this.inside = new Inside(options.broker, options.outbox)
+    const inside = this.inside.broker.capabilities
+    const maxBytes = Math.min(maxMessageBytes, inside.maxMessageBytes)
+    this.prepareInside = { codec, privacy, inProcess: inside.inProcess, maxBytes }
   }
 
   /** Takes up middleware that was added since. */
@@ -63,6 +73,7 @@ export class Publisher {
 
   /** @param topic Overrides the contract's (replies have topics of their own). */
   one(message: Message, options?: PublishOptions, topic?: string): Promise<void> {
+    if (options?.tx !== undefined) return this.many([message], options)
     try {
       this.check(options)
       this.refuseWrong(message)
@@ -101,13 +112,11 @@ export class Publisher {
       const outgoing = messages.map((message) =>
         this.outgoing(message, options, undefined, this.given(message, options)),
       )
-      if (!this.preparing.busy && isReady(outgoing)) return this.options.batcher.add(outgoing)
-      return this.preparing.pass(Promise.all(outgoing.map(async (one) => one)), (ready) =>
-        this.options.batcher.add(ready),
-      )
+      if (!this.preparing.busy && isReady(outgoing)) return this.send(outgoing, options)
+      return this.preparing.pass(Promise.all(outgoing.map(async (one) => one)), (ready) => this.send(ready, options))
     }
     const caused = messages.map((message) => this.caused(message, options))
-    const gate = new Gate(caused.length, (outgoing) => this.options.batcher.add(outgoing))
+    const gate = new Gate(caused.length, (outgoing) => this.send(outgoing, options))
     return gate.pass((index) => around(caused[index] as Message, { options, topic: undefined, gate, index }))
   }
 
@@ -117,9 +126,16 @@ export class Publisher {
     return gate === undefined ? this.options.batcher.addOne(outgoing) : gate.arrive(index, outgoing)
   }
 
+  /** Into the batch, or into the transaction that was given. */
+  private send(outgoing: readonly Outgoing[], options: PublishOptions | undefined): Promise<void> {
+    if (options?.tx === undefined) return this.options.batcher.add(outgoing)
+    return this.inside.publish(options.tx, outgoing)
+  }
+
   private check(options: PublishOptions | undefined): void {
+    if (options?.tx !== undefined) this.inside.check(options.tx)
     if (options === undefined || (options.delay === undefined && options.at === undefined)) return
-    const { broker } = this.options
+    const { broker } = options.tx === undefined ? this.options : this.inside
     if (!broker.capabilities.delay) {
       throw new UnsupportedError(
         `broker '${broker.name}' cannot delay a message: publish without 'delay' and 'at', or use a broker that can`,
@@ -193,7 +209,8 @@ export class Publisher {
   ): Outgoing | Promise<Outgoing> {
     const definition = this.definitionOf(message)
     const to = topic ?? definition?.topic ?? this.options.topics[message.kind]
-    const encoded = prepare(message, definition, this.prepareOptions, given)
+    const prepared = options?.tx === undefined ? this.prepareOptions : this.prepareInside
+    const encoded = prepare(message, definition, prepared, given)
     const deliverAt = this.deliverAt(options)
     if (encoded instanceof Promise) return encoded.then((ready) => address(to, ready, deliverAt))
     return address(to, encoded, deliverAt)

@@ -1,4 +1,4 @@
-import type { Broker } from '../broker/index.ts'
+import type { Broker, Outbox } from '../broker/index.ts'
 import type { BusOptions } from '../bus/index.ts'
 import { ConfigurationError } from '../message/errors.ts'
 import { type BrokerConfig, BROKERS } from './brokers/index.ts'
@@ -12,7 +12,7 @@ export type { BrokerConfig } from './brokers/index.ts'
 export type { StoreConfig } from './stores/index.ts'
 
 /** Settings of a bus as data: changing the broker is changing `broker`, nothing else. */
-export interface BusConfig extends BusOptions {
+export interface BusConfig extends Omit<BusOptions, 'outbox'> {
   /** A URL (`sqlite:orders.db`), a type with its settings, or a broker of your own. Default: `BUSBAR_URL`. */
   readonly broker?: string | BrokerConfig | Broker
   /**
@@ -20,6 +20,24 @@ export interface BusConfig extends BusOptions {
    * nothing goes there until a routing says so.
    */
   readonly hybrid?: boolean | HybridConfig
+  /**
+   * Where `publish(…, { tx })` writes, in the database of your transactions: a URL (`postgres://…`, `sqlite:orders.db`), or more
+   * about it. Default: `BUSBAR_OUTBOX`, else the broker itself, where it can.
+   */
+  readonly outbox?: string | OutboxConfig | Outbox
+}
+
+export interface OutboxConfig {
+  /** SQLite or Postgres: a URL, a type with its settings, or a broker of your own. */
+  readonly broker: string | BrokerConfig | Broker
+  /** Whether this process hands on what is committed. Default true; else `relayOutbox` does somewhere. */
+  readonly relay?: boolean
+  /** Where several applications with brokers of their own share a database. Default `outbox`. */
+  readonly name?: string
+  /** Most messages on their way at once, in each process. Default 1 000. */
+  readonly prefetch?: number
+  /** Most messages of one publish. Default 500. */
+  readonly batch?: number
 }
 
 export interface HybridConfig {
@@ -46,6 +64,12 @@ const hybridKind = {
   parse: flag.parse,
 }
 
+const outboxKind = {
+  words: 'a URL, an outbox, or { broker, relay, name, … }',
+  accepts: (value: unknown): boolean => text.accepts(value) || code.accepts(value),
+  parse: (url: string): string => url,
+}
+
 const BUS: Fields = {
   source: { kind: text, env: 'BUSBAR_SOURCE' },
   concurrency: { kind: count(1), env: 'BUSBAR_CONCURRENCY' },
@@ -54,6 +78,7 @@ const BUS: Fields = {
   strict: { kind: flag, env: 'BUSBAR_STRICT' },
   broker: { kind: brokerKind, env: 'BUSBAR_URL' },
   hybrid: { kind: hybridKind, env: 'BUSBAR_HYBRID' },
+  outbox: { kind: outboxKind, env: 'BUSBAR_OUTBOX' },
   topics: { kind: code },
   contracts: { kind: code },
   schemas: { kind: code },
@@ -83,6 +108,14 @@ const HYBRID: Fields = {
   routing: { kind: code },
 }
 
+const OUTBOX: Fields = {
+  broker: { kind: brokerKind },
+  relay: { kind: flag, env: 'BUSBAR_OUTBOX_RELAY' },
+  name: { kind: text, env: 'BUSBAR_OUTBOX_NAME' },
+  prefetch: { kind: count(1), env: 'BUSBAR_OUTBOX_PREFETCH' },
+  batch: { kind: count(1), env: 'BUSBAR_OUTBOX_BATCH' },
+}
+
 const TOPICS: Fields = {
   event: { kind: text, env: 'BUSBAR_EVENT_TOPIC' },
   command: { kind: text, env: 'BUSBAR_COMMAND_TOPIC' },
@@ -106,6 +139,17 @@ export function busOptions(given: BusConfig, env: Environment): BusConfig {
   if (Object.keys(retry).length > 0) settings['retry'] = retry
   if (Object.keys(topics).length > 0) settings['topics'] = topics
   return settings
+}
+
+/** The settings of an outbox, checked and completed from the environment; `broker` as it was given. */
+export function outboxSettings(given: string | OutboxConfig, env: Environment): OutboxConfig {
+  const settings = checked('outbox', typeof given === 'string' ? { broker: given } : { ...given }, OUTBOX, env)
+  if (settings['broker'] === undefined) {
+    throw new ConfigurationError(
+      `option 'outbox.broker' is missing: name the database of your transactions, for example 'postgres://…' or 'sqlite:orders.db'`,
+    )
+  }
+  return settings as unknown as OutboxConfig
 }
 
 /** A broker's type and settings, from an object or a URL, checked and completed from the environment. */

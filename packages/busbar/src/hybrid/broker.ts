@@ -178,6 +178,8 @@ function both(local: Capabilities, remote: Capabilities): Capabilities {
     replay: remote.replay && (local.replay || !local.durable),
     park: local.park && remote.park,
     deadLetters: local.deadLetters && remote.deadLetters,
+    // One of the two may be elsewhere: a bus that is given an outbox can, whatever its broker.
+    transactions: false,
     maxMessageBytes: Math.min(local.maxMessageBytes, remote.maxMessageBytes),
   }
 }

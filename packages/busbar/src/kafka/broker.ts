@@ -71,6 +71,7 @@ export class KafkaBroker implements Broker {
       replay: true,
       park: false,
       deadLetters: true,
+      transactions: false,
       maxMessageBytes: this.settings.maxMessageBytes,
     }
     this.deadLetters = new KafkaDeadLetters(() => this.life.running.context)

@@ -80,6 +80,7 @@ export class MemoryBroker implements Broker {
       replay: false,
       park: true,
       deadLetters: true,
+      transactions: false,
       maxMessageBytes: options.maxMessageBytes ?? 8 * 1024 * 1024,
     }
     this.deadLetters = new MemoryDeadLetters({

@@ -69,6 +69,7 @@ export class NatsBroker implements Broker {
       replay: true,
       park: true,
       deadLetters: true,
+      transactions: false,
       maxMessageBytes: this.settings.maxMessageBytes,
     }
     this.deadLetters = new NatsDeadLetters(() => this.life.running)

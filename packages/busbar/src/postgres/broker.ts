@@ -58,6 +58,7 @@ export class PostgresBroker extends SqlBroker {
         replay: true,
         park: true,
         deadLetters: true,
+        transactions: true,
         maxMessageBytes: MAX_MESSAGE_BYTES,
       },
     })

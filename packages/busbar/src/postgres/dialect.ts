@@ -4,6 +4,7 @@ import type { Dialect, Position } from '../sql/dialect.ts'
 import type { SqlValue, Statements, Values } from '../sql/executor.ts'
 import { bodySize, messageColumns } from '../sql/rows.ts'
 import { LOCK_MIGRATIONS } from './executor.ts'
+import { foreignOf } from './foreign.ts'
 import { heldBack } from './held-back.ts'
 import { migrationsOf } from './migrations.ts'
 import { decodePositions, encodePositions } from './position.ts'
@@ -121,6 +122,7 @@ export function postgresDialect(schema: string): Dialect {
     encodePositions,
     decodePositions,
     heldBack,
+    foreign: foreignOf(schema),
   }
 }
 

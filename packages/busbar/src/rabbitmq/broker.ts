@@ -78,6 +78,7 @@ export class RabbitMqBroker implements Broker {
       replay: false,
       park: false,
       deadLetters: true,
+      transactions: false,
       maxMessageBytes: this.settings.maxMessageBytes,
     }
     this.deadLetters = new RabbitDeadLetters(() => this.life.running)

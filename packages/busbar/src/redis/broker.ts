@@ -69,6 +69,7 @@ export class RedisStreamsBroker implements Broker {
     replay: true,
     park: true,
     deadLetters: true,
+    transactions: false,
     maxMessageBytes: MAX_MESSAGE_BYTES,
   }
 

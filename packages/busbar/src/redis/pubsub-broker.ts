@@ -50,6 +50,7 @@ export class RedisPubSubBroker implements Broker {
     replay: false,
     park: false,
     deadLetters: false,
+    transactions: false,
     maxMessageBytes: MAX_MESSAGE_BYTES,
   }
   /** Messages of this broker that no process received. */

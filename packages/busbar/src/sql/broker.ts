@@ -7,16 +7,20 @@ import {
   type Deliver,
   type Outgoing,
   type SubscriptionSpec,
+  UnsupportedError,
 } from '../broker/index.ts'
 import { ConfigurationError } from '../message/errors.ts'
 import { pauseAfter, sleep } from '../broker/backoff.ts'
 import { Lifecycle } from '../broker/lifecycle.ts'
+import { TransactionError } from '../transaction/errors.ts'
+import type { Transaction } from '../transaction/transaction.ts'
 import { BroadcastMember } from './broadcast.ts'
 import type { SqlContext } from './context.ts'
 import { SqlDeadLetters } from './dead-letters.ts'
 import { Delayed } from './delayed.ts'
 import type { Dialect } from './dialect.ts'
 import type { Executor } from './executor.ts'
+import { explainedForeign } from './foreign.ts'
 import { refuseTooLarge } from '../broker/limits.ts'
 import type { BrokerLogger } from '../broker/logger.ts'
 import { lockCursors } from './leases.ts'
@@ -146,6 +150,32 @@ export class SqlBroker implements Broker {
     await publisher.publish(batch)
   }
 
+  async publishIn(tx: Transaction, batch: readonly Outgoing[]): Promise<void> {
+    const { publisher } = this.life.running
+    const { dialect, where } = this.options
+    if (!this.capabilities.transactions) {
+      throw new UnsupportedError(`${where} is a database of this broker alone: no transaction of yours can be in it`)
+    }
+    if (tx.dialect !== dialect.name) {
+      throw new TransactionError(
+        `the transaction is of ${tx.dialect} and the log is in ${where}: begin it there, or name that database as broker or outbox. Nothing was written`,
+      )
+    }
+    const directed = batch.find(({ group }) => group !== undefined)
+    if (directed !== undefined) {
+      throw new UnsupportedError(
+        `a message for one group alone (${directed.group}) cannot be published in a transaction`,
+      )
+    }
+    for (const { message } of batch) assertStorable(message)
+    refuseTooLarge(batch, this.capabilities.maxMessageBytes, this.name)
+    try {
+      await publisher.publishIn(tx, batch)
+    } catch (error) {
+      throw explainedForeign(error, where)
+    }
+  }
+
   async subscribe(spec: SubscriptionSpec, deliver: Deliver): Promise<BrokerSubscription> {
     const { context } = this.life.running
     if (spec.topics.length === 0) throw new ConfigurationError(`subscription of group ${spec.group} has no topics`)
@@ -244,6 +274,7 @@ export class SqlBroker implements Broker {
     const { executor, publishing } = this.context
     await Promise.all([...this.members].map((member) => member.stop(options)))
     await this.ticker.stop()
+    await this.publisher.stop()
     await this.retention.stop()
     await publishing.close()
     if (publishing !== executor) await executor.close()

@@ -1,6 +1,7 @@
 import type { HeldBack } from '../broker/index.ts'
 import type { Batched, Position } from './batched.ts'
 import type { SqlValue, Statements } from './executor.ts'
+import type { Foreign } from './foreign.ts'
 
 export type { Position } from './batched.ts'
 
@@ -34,6 +35,8 @@ export interface Dialect extends Batched {
   /** Text of an ordered list of positions, short where they are close together; and back. */
   encodePositions(positions: readonly Position[]): string[]
   decodePositions(texts: readonly string[]): Position[]
+  /** How transactions that others begin are written to. */
+  readonly foreign: Foreign
   /** What keeps committed messages from being read, where there can be such a thing. */
   heldBack?(sql: Statements): Promise<HeldBack | undefined>
 }

@@ -1,7 +1,7 @@
 import type { BrokerMetrics, GroupMetrics, TopicMetrics } from '../broker/index.ts'
 import type { SqlContext } from './context.ts'
 import type { Position } from './dialect.ts'
-import type { Statements } from './executor.ts'
+import type { Row, Statements } from './executor.ts'
 import { decodeOpen } from './open-list.ts'
 import { countOn, depthOf } from './tallies.ts'
 import type { Topic } from './topics.ts'
@@ -64,12 +64,19 @@ async function measureGroup(
   const redelivering = inState('due') + inState('suspect')
   const parked = inState('parked')
   let lag = redelivering
+  const [aside] = await sql.all(
+    `SELECT MIN(time) AS time FROM busbar_set_aside WHERE grp = ? AND topic = ? AND state IN ('due', 'suspect')`,
+    [group, topic.id],
+  )
+  let oldest = timeOf(aside)
   const cursors = await sql.all('SELECT partition, position, open FROM busbar_cursors WHERE grp = ? AND topic = ?', [
     group,
     topic.id,
   ])
   for (const row of cursors) {
-    lag += decodeOpen(row['open'] as string, context.dialect).length
+    const open = decodeOpen(row['open'] as string, context.dialect)
+    lag += open.length
+    oldest = Math.min(oldest, await oldestOf(sql, topic, row, open[0]?.position))
     lag += await count(
       sql,
       'SELECT COUNT(*) AS count FROM busbar_messages WHERE topic = ? AND partition = ? AND position > ?',
@@ -80,9 +87,25 @@ async function measureGroup(
     group,
     topic: topic.name,
     lag,
+    ...(oldest === Infinity ? {} : { oldest }),
     inFlight: inFlight(group, topic.id),
     redelivering,
     parked,
     dead: inState('dead'),
   }
+}
+
+/** Time of the first message of a partition that is not settled: the first that is open, or the first that was not read yet. */
+async function oldestOf(sql: Statements, topic: Topic, cursor: Row, open: Position | undefined): Promise<number> {
+  const partition = cursor['partition'] as Position
+  const from = 'SELECT time FROM busbar_messages WHERE topic = ? AND partition = ? AND position'
+  const rows = await sql.all(
+    open === undefined ? `${from} > ? ORDER BY position LIMIT 1` : `${from} >= ? ORDER BY position LIMIT 1`,
+    [topic.id, partition, open ?? (cursor['position'] as Position)],
+  )
+  return timeOf(rows[0])
+}
+
+function timeOf(row: Row | undefined): number {
+  return row === undefined || row['time'] === null ? Infinity : Number(row['time'])
 }

@@ -1,7 +1,11 @@
 import type { Outgoing } from '../broker/index.ts'
+import { atomically } from '../transaction/atomic.ts'
+import type { Transaction } from '../transaction/transaction.ts'
+import { CommitWatch } from './commit-watch.ts'
 import type { SqlContext } from './context.ts'
 import { DELAY, type Delayed } from './delayed.ts'
 import type { SqlValue } from './executor.ts'
+import { appendIn, delayIn } from './foreign.ts'
 import { APPEND, logValues } from './log.ts'
 import { messageValues } from './rows.ts'
 import { type SetAside, setAside } from './set-aside.ts'
@@ -21,10 +25,31 @@ interface Sorted {
 export class Publisher {
   private readonly context: SqlContext
   private readonly delayed: Delayed
+  private readonly watch: CommitWatch
 
   constructor(context: SqlContext, delayed: Delayed) {
     this.context = context
     this.delayed = delayed
+    this.watch = new CommitWatch(context)
+  }
+
+  stop(): Promise<void> {
+    return this.watch.stop()
+  }
+
+  /** Resolves when the batch is written in the transaction. It is told of when that is over. */
+  async publishIn(tx: Transaction, batch: readonly Outgoing[]): Promise<void> {
+    const { foreign } = this.context.dialect
+    const sorted = await atomically(tx, async () => {
+      const known = await this.context.topics.topicsIn(tx, foreign, [...new Set(batch.map(({ topic }) => topic))])
+      const rows = this.sort(batch, known)
+      const number = rows.now.length === 0 ? undefined : await appendIn(tx, foreign, rows.now)
+      if (rows.later.length > 0) await delayIn(tx, foreign, rows.later)
+      return { ...rows, number }
+    })
+    if (sorted.number !== undefined) this.watch.add(sorted.number, sorted.grown)
+    // Perhaps too early to see it; other looks follow.
+    if (sorted.later.length > 0) this.delayed.added(sorted.nextDue)
   }
 
   /** Resolves when the batch is committed. */
@@ -59,12 +84,12 @@ export class Publisher {
     this.context.topicGrew(topic.id, partition)
   }
 
-  private sort(batch: readonly Outgoing[]): Sorted {
+  private sort(batch: readonly Outgoing[], topics?: ReadonlyMap<string, Topic>): Sorted {
     const sorted: Sorted = { now: [], later: [], forGroups: [], grown: new Map(), nextDue: Infinity }
     const now = this.context.now()
     for (const outgoing of batch) {
       const { message, deliverAt } = outgoing
-      const topic = this.context.topics.known(outgoing.topic) as Topic
+      const topic = (topics?.get(outgoing.topic) ?? this.context.topics.known(outgoing.topic)) as Topic
       const partition = this.context.topics.partitionFor(topic, message.key)
       if (outgoing.group !== undefined) {
         sorted.forGroups.push(forGroup(outgoing.group, topic.id, partition, outgoing, deliverAt ?? now))

@@ -1,5 +1,7 @@
 import type { Executor, Row, SqlValue } from './executor.ts'
 import { partitionOf } from '../broker/partitioning.ts'
+import type { Transaction } from '../transaction/transaction.ts'
+import type { Foreign } from './foreign.ts'
 
 export interface Topic {
   readonly id: number
@@ -51,6 +53,18 @@ export class Topics {
   /** Undefined where this process has not met the topic yet. */
   knownName(id: number): string | undefined {
     return this.byId.get(id)?.name
+  }
+
+  /**
+   * The topics for a transaction of somebody else's. Beside it, unless that would wait for it: then a topic that is new is
+   * made in it, and not remembered, because it is there only if that is committed.
+   */
+  async topicsIn(tx: Transaction, foreign: Foreign, names: readonly string[]): Promise<ReadonlyMap<string, Topic>> {
+    if (!foreign.alone) return byName(await this.ensure(names))
+    if (names.some((name) => !this.byName.has(name))) await this.all()
+    const found: Topic[] = []
+    for (const name of names) found.push(this.byName.get(name) ?? (await this.makeIn(tx, foreign, name)))
+    return byName(found)
   }
 
   /** The topic's name, looked up if this process has not met it. */
@@ -108,6 +122,17 @@ export class Topics {
     for (const row of found) this.remember(row)
   }
 
+  private async makeIn(tx: Transaction, { prefix }: Foreign, name: string): Promise<Topic> {
+    const table = `${prefix}busbar_topics`
+    await tx.execute(`INSERT INTO ${table} (name, partitions) VALUES (?, ?) ON CONFLICT (name) DO NOTHING`, [
+      name,
+      this.partitions,
+    ])
+    const [row = {}] = await tx.execute(`SELECT id, partitions FROM ${table} WHERE name = ?`, [name])
+    const [id, partitions] = Object.values(row)
+    return { id: Number(id), name, partitions: Number(partitions) }
+  }
+
   private remember(row: Row): Topic {
     const topic = { id: Number(row['id']), name: row['name'] as string, partitions: Number(row['partitions']) }
     const known = this.byName.get(topic.name)
@@ -116,4 +141,8 @@ export class Topics {
     this.byId.set(topic.id, topic)
     return topic
   }
+}
+
+function byName(topics: readonly Topic[]): ReadonlyMap<string, Topic> {
+  return new Map(topics.map((topic) => [topic.name, topic]))
 }

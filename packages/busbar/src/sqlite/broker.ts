@@ -86,6 +86,7 @@ export class SqliteBroker extends SqlBroker {
         replay: true,
         park: true,
         deadLetters: true,
+        transactions: !isPrivate,
         maxMessageBytes: MAX_MESSAGE_BYTES,
       },
     })

@@ -38,6 +38,7 @@ export const sqliteDialect: Dialect = {
   readAt: `
     SELECT position, ${messageColumns} FROM busbar_messages
     WHERE +topic = ? AND +partition = ? AND position IN (SELECT value FROM json_each(?)) ORDER BY position`,
+  foreign: { prefix: '', alone: true, parameter: (value) => value },
   listOf: (positions) => JSON.stringify(positions),
   isBefore: (a, b) => Number(a) < Number(b),
   encodePositions: (positions) => {

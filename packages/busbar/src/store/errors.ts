@@ -1,6 +1,8 @@
 import { BusbarError } from '../message/errors.ts'
 import type { Expected } from './storage.ts'
 
+export { TransactionError } from '../transaction/errors.ts'
+
 /** A stream is not as an append expected it: somebody else was faster, or the decision was made on old state. */
 export class ConcurrencyError extends BusbarError {
   override readonly name: string = 'ConcurrencyError'
@@ -44,11 +46,6 @@ export class DuplicateEventError extends BusbarError {
     this.stream = stream
     this.id = id
   }
-}
-
-/** A transaction that was given cannot be used: it is over, failed before, or is of another database. Nothing was written in it. */
-export class TransactionError extends BusbarError {
-  override readonly name: string = 'TransactionError'
 }
 
 function inWords(expected: Expected): string {

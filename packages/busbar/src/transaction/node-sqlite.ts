@@ -3,6 +3,7 @@ import type { SqlParameter, SqlRow, Transaction } from './transaction.ts'
 
 /** A `DatabaseSync` of `node:sqlite`. */
 export interface NodeSqliteLike {
+  readonly isOpen: boolean
   readonly isTransaction: boolean
   prepare(sql: string): { all(...params: SqlParameter[]): unknown[] }
 }
@@ -21,7 +22,7 @@ export interface NodeSqliteLike {
 export function fromNodeSqlite(db: NodeSqliteLike): Transaction {
   return sameFor(db, () => ({
     dialect: 'sqlite',
-    isOpen: () => db.isTransaction,
+    isOpen: () => db.isOpen && db.isTransaction,
     execute: async (sql, params = []) => prepared(db, sql).all(...params) as SqlRow[],
   }))
 }

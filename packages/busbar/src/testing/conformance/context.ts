@@ -8,7 +8,7 @@ import { ChildProcess } from './child-process.ts'
 import type { ChildOptions } from './child-process.ts'
 import type { ConformanceOptions } from './options.ts'
 import { Scope } from '../suite/scope.ts'
-import type { ConformanceTarget, TargetFaults, TargetModule } from './target.ts'
+import type { ConformanceTarget, TargetFaults, TargetModule, TargetTransaction } from './target.ts'
 
 /** What a member asks for; the rest has defaults. */
 export type MemberOptions = Partial<Omit<SubscriptionSpec, 'topics'>> & { readonly topics?: readonly string[] }
@@ -74,6 +74,25 @@ export class CheckContext extends Scope<Required<ConformanceOptions>, TargetFaul
     const { group, topic } = this
     const broadcast = !this.capabilities.groups
     return { group, topics: [topic], broadcast, prefetch: 10, from: 'latest', onFailure: 'continue', ...member }
+  }
+
+  /** A transaction of an application's own, in the database of the broker. Rolled back at the end of the check. */
+  async begin(): Promise<TargetTransaction> {
+    const begun = await this.module.begin?.(this.targetOptions())
+    if (begun === undefined)
+      throw new Error(`the target ${this.target.name} cannot begin a transaction: it exports no 'begin'`)
+    let over = false
+    const once = async (end: () => Promise<void>): Promise<void> => {
+      if (over) return
+      over = true
+      await end()
+    }
+    this.onEnd(() => once(() => begun.rollback()))
+    return {
+      tx: begun.tx,
+      commit: () => once(() => begun.commit()),
+      rollback: () => once(() => begun.rollback()),
+    }
   }
 
   /** Messages as a batch for the check's topic. */

@@ -1,4 +1,5 @@
 import type { Broker, Capabilities } from '../../broker/index.ts'
+import type { Transaction } from '../../transaction/transaction.ts'
 import type { EndFault, SuiteModule, TargetOf, TargetOptions } from '../suite/target.ts'
 
 export type { EndFault, TargetOptions }
@@ -16,6 +17,11 @@ export interface TargetModule extends SuiteModule {
   createBroker(options: TargetOptions): Broker | Promise<Broker>
   /** Removes what a namespace has left behind (files, topics, queues). Called when the check is over and all brokers are stopped. */
   cleanup?(options: TargetOptions): void | Promise<void>
+  /**
+   * Begins a transaction in the database of the namespace, on a connection of its own, as an application would. A broker with
+   * `capabilities.transactions` cannot be checked without.
+   */
+  begin?(options: TargetOptions): Promise<TargetTransaction>
   /** Faults that can be caused from outside. A check that needs one which is not here is skipped. */
   readonly faults?: TargetFaults
 }
@@ -26,4 +32,11 @@ export interface TargetFaults {
   failDeadLetters?(options: TargetOptions): Promise<EndFault>
   /** The broker cannot be reached or written to for a while: connections cut, server stopped, file locked. */
   interrupt?(options: TargetOptions): Promise<EndFault>
+}
+
+export interface TargetTransaction {
+  readonly tx: Transaction
+  /** Each ends the transaction and its connection. */
+  readonly commit: () => Promise<void>
+  readonly rollback: () => Promise<void>
 }

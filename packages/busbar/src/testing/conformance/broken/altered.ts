@@ -8,6 +8,7 @@ export function altered(broker: Broker, changes: Partial<Broker>): Broker {
     deadLetters: broker.deadLetters,
     start: () => broker.start(),
     publish: (batch) => broker.publish(batch),
+    ...(broker.publishIn === undefined ? {} : { publishIn: broker.publishIn.bind(broker) }),
     subscribe: (spec, deliver) => broker.subscribe(spec, deliver),
     deleteGroup: (group) => broker.deleteGroup(group),
     metrics: () => broker.metrics(),

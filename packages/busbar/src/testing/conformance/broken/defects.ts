@@ -4,6 +4,7 @@ import { deliveryDefects } from './delivery.ts'
 import { groupDefects } from './groups.ts'
 import { lifecycleDefects } from './lifecycle.ts'
 import { messageDefects } from './messages.ts'
+import { transactionDefects } from './transactions.ts'
 
 export const defects: readonly Defect[] = [
   ...deliveryDefects,
@@ -11,4 +12,5 @@ export const defects: readonly Defect[] = [
   ...groupDefects,
   ...afterDefects,
   ...lifecycleDefects,
+  ...transactionDefects,
 ]

@@ -139,7 +139,7 @@ export const deliveryDefects: readonly Defect[] = [
     caughtBy: 'a delayed message never comes early, and comes',
     saying: /a message came \d+ ms early/,
     wrap: (broker) =>
-      sending(broker, (one) => (one.deliverAt === undefined ? one : { ...one, deliverAt: one.deliverAt - 100 })),
+      sending(broker, (one) => (one.deliverAt === undefined ? one : { ...one, deliverAt: one.deliverAt - 600 })),
   },
   {
     does: 'says that it cannot delay and ignores a delay',

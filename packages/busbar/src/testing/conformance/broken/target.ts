@@ -1,7 +1,7 @@
 /** A target whose broker has the defect that the setting `defect` names. */
 import { extname } from 'node:path'
 import type { Broker } from '../../../broker/index.ts'
-import type { ConformanceTarget, TargetFaults, TargetModule, TargetOptions } from '../target.ts'
+import type { ConformanceTarget, TargetFaults, TargetModule, TargetOptions, TargetTransaction } from '../target.ts'
 import { targetOf } from '../targets/index.ts'
 import { defects } from './defects.ts'
 import type { Defect } from './defect.ts'
@@ -14,6 +14,13 @@ export async function createBroker(options: TargetOptions): Promise<Broker> {
 export async function cleanup(options: TargetOptions): Promise<void> {
   const { module } = await baseOf(options)
   await module.cleanup?.(options)
+}
+
+export async function begin(options: TargetOptions): Promise<TargetTransaction> {
+  const { module } = await baseOf(options)
+  const begun = await module.begin?.(options)
+  if (begun === undefined) throw new Error('the base of this defect cannot begin a transaction')
+  return begun
 }
 
 export const faults: TargetFaults = {

@@ -16,6 +16,7 @@ import { parkChecks } from './park.ts'
 import { processChecks } from './processes.ts'
 import { redriveChecks } from './redrive.ts'
 import { roundTripChecks } from './round-trip.ts'
+import { transactionChecks } from './transactions.ts'
 
 /** Every check there is, in the order in which a reader would want them. */
 export const conformanceChecks: readonly Check[] = [
@@ -26,6 +27,7 @@ export const conformanceChecks: readonly Check[] = [
   ...broadcastChecks,
   ...backPressureChecks,
   ...delayChecks,
+  ...transactionChecks,
   ...deadLetterChecks,
   ...redriveChecks,
   ...parkChecks,

@@ -1,7 +1,8 @@
 import { Client } from 'pg'
 import type { Broker } from '../../../broker/index.ts'
 import { PostgresBroker } from '../../../postgres/index.ts'
-import type { TargetFaults, TargetOptions } from '../target.ts'
+import { fromPg } from '../../../transaction/index.ts'
+import type { TargetFaults, TargetOptions, TargetTransaction } from '../target.ts'
 
 /** Checks cause trouble on purpose. */
 const silent = { warn() {}, error() {} }
@@ -22,6 +23,17 @@ export function createBroker(options: TargetOptions): Broker {
 
 export function cleanup(options: TargetOptions): Promise<void> {
   return asked(options, (client) => client.query(`DROP SCHEMA IF EXISTS "${schemaOf(options)}" CASCADE`))
+}
+
+export async function begin(options: TargetOptions): Promise<TargetTransaction> {
+  const client = new Client({ connectionString: urlOf(options) })
+  await client.connect()
+  await client.query('BEGIN')
+  const end = (how: string) => async (): Promise<void> => {
+    await client.query(how)
+    await client.end()
+  }
+  return { tx: fromPg(client), commit: end('COMMIT'), rollback: end('ROLLBACK') }
 }
 
 export const faults: TargetFaults = {

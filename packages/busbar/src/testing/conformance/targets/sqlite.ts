@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { Broker } from '../../../broker/index.ts'
 import { SqliteBroker } from '../../../sqlite/index.ts'
-import type { TargetFaults, TargetOptions } from '../target.ts'
+import { fromNodeSqlite } from '../../../transaction/index.ts'
+import type { TargetFaults, TargetOptions, TargetTransaction } from '../target.ts'
 
 /** Checks cause trouble on purpose. */
 const silent = { warn() {}, error() {} }
@@ -21,6 +22,16 @@ export function createBroker(options: TargetOptions): Broker {
 
 export function cleanup(options: TargetOptions): void {
   for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(fileOf(options) + suffix, { force: true })
+}
+
+export async function begin(options: TargetOptions): Promise<TargetTransaction> {
+  const database = open(options)
+  database.exec('BEGIN')
+  const end = (how: string) => async (): Promise<void> => {
+    database.exec(how)
+    database.close()
+  }
+  return { tx: fromNodeSqlite(database), commit: end('COMMIT'), rollback: end('ROLLBACK') }
 }
 
 export const faults: TargetFaults = {
