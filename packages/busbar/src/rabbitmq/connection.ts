@@ -4,32 +4,16 @@ import { BrokerError } from '../broker/index.ts'
 import type { BrokerLogger } from '../broker/logger.ts'
 import { ConfigurationError } from '../message/errors.ts'
 import { atMost, inTime, pauseAfter, sleep } from './backoff.ts'
+import { agreed, ANSWER, GOODBYE, timely } from './channels.ts'
 import { isHopeless, refusal } from './errors.ts'
 import type { Settings } from './options.ts'
 
 /** Bytes to be sent that a channel takes before it asks to wait: the client's 16 KiB would cut a batch of 100 into pieces. */
 const IN_MEMORY = 1024 * 1024
+/** The client hands it on to Node. */
+const SOCKET = { writableHighWaterMark: IN_MEMORY }
 /** Milliseconds for one try to connect. */
 const ONE_TRY = 10_000
-/** Milliseconds for the server to agree to the end of a connection or channel. */
-const GOODBYE = 1_000
-/** Milliseconds for the server to answer anything: its own limit for what a channel asks of its queues. */
-const ANSWER = 15_000
-
-/** What a channel asks and waits for. */
-const ASKING = [
-  'assertExchange',
-  'assertQueue',
-  'bindQueue',
-  'checkExchange',
-  'checkQueue',
-  'consume',
-  'deleteExchange',
-  'deleteQueue',
-  'get',
-  'prefetch',
-] as const
-
 /**
  * A connection that comes back by itself, for ever, with backoff. What was made on it (channels, consumers, exclusive queues) is gone
  * then: whoever made it listens to `onUp` and makes it again. The client's own recovery is not used, because it would bring consumers
@@ -50,6 +34,7 @@ export class Link {
   private readonly logger: BrokerLogger
   private model: ChannelModel | undefined
   private up = Promise.withResolvers<ChannelModel>()
+  private gathering: ChannelModel | undefined
   private closed = false
   private next = 0
 
@@ -100,6 +85,24 @@ export class Link {
 
   confirmChannel(): Promise<ConfirmChannel> {
     return this.make((model) => model.createConfirmChannel({ highWaterMark: IN_MEMORY }))
+  }
+
+  /**
+   * What is published in this turn of the event loop leaves together: the client writes each message by itself, which costs both sides a
+   * system call for each.
+   */
+  gather(): void {
+    const { model } = this
+    if (model === undefined || this.gathering === model) return
+    this.gathering = model
+    const socket = socketOf(model)
+    socket?.cork()
+    const leave = (): void => {
+      this.gathering = undefined
+      socket?.uncork()
+    }
+    // The client asks for its own turn in the next tick.
+    process.nextTick(() => process.nextTick(setImmediate, leave))
   }
 
   /** Gives the connection up as if it had broken, because the server lives and does not do what it should. `why` goes to the log. */
@@ -158,6 +161,7 @@ export class Link {
       noDelay: true,
       keepAlive: true,
       timeout: ONE_TRY,
+      ...SOCKET,
       ...client,
       clientProperties,
     })
@@ -226,35 +230,14 @@ export class Link {
   }
 }
 
-/** Resolves when the channel is closed, or soon. */
-export async function closed(channel: Channel | undefined): Promise<void> {
-  if (channel !== undefined) await atMost(GOODBYE, agreed(channel))
-}
-
-/** The end by agreement. Where the connection ends before the server could agree, the client's own promise never settles. */
-function agreed(one: Channel | ChannelModel): Promise<unknown> {
-  const gone = new Promise<void>((resolve) => one.once('close', () => resolve()))
-  return Promise.race([one.close(), gone])
-}
-
 /** Ends its socket. The client has no other way to end a connection than by asking the server. */
-function sever({ connection }: ChannelModel): void {
-  const { stream } = connection as unknown as { readonly stream?: Socket }
-  stream?.destroy(new Error('given up'))
+function sever(model: ChannelModel): void {
+  socketOf(model)?.destroy(new Error('given up'))
 }
 
-/** Lets nobody wait for ever for an answer on a connection that lives. */
-function timely<C extends Channel>(channel: C): C {
-  for (const name of ASKING) {
-    const ask = channel[name].bind(channel) as (...args: readonly unknown[]) => Promise<unknown>
-    const asked = (...args: readonly unknown[]): Promise<unknown> =>
-      inTime(ANSWER, ask(...args), `the RabbitMQ server does not answer (${name})`).catch((error: unknown) => {
-        if (error instanceof BrokerError) void closed(channel)
-        throw error
-      })
-    Object.assign(channel, { [name]: asked })
-  }
-  return channel
+/** The client keeps it to itself. */
+function socketOf({ connection }: ChannelModel): Socket | undefined {
+  return (connection as unknown as { readonly stream?: Socket }).stream
 }
 
 async function loadClient() {

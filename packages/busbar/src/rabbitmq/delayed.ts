@@ -1,7 +1,7 @@
 import type { Channel, ConsumeMessage, Message } from 'amqplib'
 import { dueOf } from './again.ts'
 import { pauseAfter, sleep } from './backoff.ts'
-import { closed } from './connection.ts'
+import { closed } from './channels.ts'
 import type { RabbitContext } from './context.ts'
 import { explain } from './errors.ts'
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Channel, ConsumeMessage } from 'amqplib'
 import { atMost, pauseAfter, sleep } from './backoff.ts'
-import { closed } from './connection.ts'
+import { closed } from './channels.ts'
 import { type RabbitContext, withChannel } from './context.ts'
 import { explain, isFinal } from './errors.ts'
 import { PRESENCE } from './topology.ts'

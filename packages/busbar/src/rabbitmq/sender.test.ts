@@ -33,6 +33,7 @@ function linkOf(channels: FakeChannel[]) {
       channels.push(channel)
       return Promise.resolve(channel)
     },
+    gather() {},
     drop(why: string) {
       link.dropped.push(why)
       channels.at(-1)?.end()

@@ -3,7 +3,8 @@ import { BrokerError } from '../broker/index.ts'
 import { Fifo } from '../broker/fifo.ts'
 import type { BrokerLogger } from '../broker/logger.ts'
 import { pauseAfter } from './backoff.ts'
-import { closed, type Link } from './connection.ts'
+import { closed } from './channels.ts'
+import type { Link } from './connection.ts'
 import { explain, SilentQueueError } from './errors.ts'
 
 /** Milliseconds between two looks at what waits. */
@@ -141,6 +142,7 @@ export class Sender {
   private write(item: Item): void {
     const { exchange, key, content, options } = item.send
     this.unconfirmed++
+    this.link.gather()
     try {
       const room = this.channel?.publish(exchange, key, content, options, (error: unknown) =>
         this.answered(item, error),

@@ -1,4 +1,4 @@
-import { closed } from './connection.ts'
+import { closed } from './channels.ts'
 import type { RabbitContext } from './context.ts'
 
 /**
