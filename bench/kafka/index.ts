@@ -4,7 +4,7 @@ const subjects: Readonly<Record<string, Contender>> = {
   raw: {
     load: () => import('./raw.ts'),
     promises:
-      '@platformatic/kafka: the same CloudEvents, acks=all, not idempotent (of calls at once its idempotent producer has some refused as out of sequence, and is slower by far); one consumer of a group, parses each, awaits the ' +
+      '@platformatic/kafka: the same CloudEvents, acks=all, not idempotent (of calls at once its idempotent producer has some refused as out of sequence, and is slower by far), what is published in one turn in one request; one consumer of a group, parses each, awaits the ' +
       'handler one message after the other, and commits every 100 messages or 5 ms. No redelivery, no dead letters, no order while one is retried',
   },
   busbar: {
@@ -21,7 +21,7 @@ export const kafka: Suite = {
   extras: [],
   notes: [
     'One server on this machine for both, one replica; it syncs to the disk as Kafka does by default, not with each batch. It takes most of the CPU that the subjects share.',
-    'Batching: a batch is one request for both; many calls at once are one request of the raw client each, and few of Busbar.',
+    'Batching: a batch, and many calls at once, are one request for both.',
     'Publishing: to one group whose handler is away.',
   ],
 }

@@ -5,7 +5,7 @@ const subjects: Readonly<Record<string, Contender>> = {
     load: () => import('./raw.ts'),
     promises:
       '@nats-io/jetstream: the same CloudEvents in a stream with the same settings, each message confirmed by its PubAck, one subscription for all of them; one durable ' +
-      'consumer with 100 in memory, parses each, awaits the handler of its type, the handler one message after the other, and acks each. No order between members, no dead letters',
+      'consumer with 100 in memory, parses each, awaits the handler of its type one message after the other, and acks each. No order between members, no dead letters',
   },
   busbar: {
     load: () => import('./busbar.ts'),
