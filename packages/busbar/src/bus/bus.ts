@@ -8,6 +8,7 @@ import { ConfigurationError } from '../message/errors.ts'
 import { open } from '../message/inbound.ts'
 import { JsonCodec } from '../message/json-codec.ts'
 import type { Message, MessageKind } from '../message/message.ts'
+import type { Inbox } from '../transaction/inbox.ts'
 import { Batcher } from './batcher.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { DeadLetters } from './dead-letters.ts'
@@ -21,7 +22,7 @@ import { summarize } from './redact.ts'
 import { REPLY_TO, replyTo, type RequestOptions, Requests } from './requests.ts'
 import { Schemas } from './schemas.ts'
 import { isEntries } from './selection.ts'
-import type { Handler, HandlerEntry, MessageFor, PublishOptions, ResultFor, Selector } from './handler.ts'
+import type { Handler, HandlerEntry, InboxContext, MessageFor, PublishOptions, ResultFor, Selector } from './handler.ts'
 import type { BusOptions, SubscribeOptions } from './options.ts'
 import type { Subscription, SubscriptionStats } from './subscription.ts'
 
@@ -210,6 +211,11 @@ export class EventBus {
    * @throws ConfigurationError, UnsupportedError: the text says what would be right.
    */
   subscribe(handlers: readonly HandlerEntry[], options?: SubscribeOptions): Promise<Subscription>
+  subscribe<const S extends Selector | readonly Selector[], Client>(
+    selector: S,
+    handler: Handler<MessageFor<S>, ResultFor<S>, InboxContext<Client>>,
+    options: Omit<SubscribeOptions, 'inbox'> & { readonly inbox: Inbox<Client> },
+  ): Promise<Subscription>
   subscribe<const S extends Selector | readonly Selector[]>(
     selector: S,
     handler: Handler<MessageFor<S>, ResultFor<S>>,

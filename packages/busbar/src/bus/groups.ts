@@ -7,6 +7,7 @@ import type { Message, MessageKind } from '../message/message.ts'
 import { Alerts } from './alerts.ts'
 import { type Clock, wait } from './clock.ts'
 import { Handling } from './handling.ts'
+import { routesOf } from './inbox.ts'
 import { Member } from './member.ts'
 import type { Middleware } from './middleware.ts'
 import { summarize } from './redact.ts'
@@ -58,7 +59,7 @@ export class Groups {
     const name = this.nameOf(selection, options)
     const settled = settle(name, selection, options, this.options.options, broker)
     const routes = new Routes()
-    for (const route of selection.routes) routes.add(route, name)
+    for (const route of routesOf(selection, options)) routes.add(route, name)
     const group = this.join(name, selection)
     const policy = retryPolicy(this.options.options.retry, options.retry)
     const member = new Member({
@@ -66,6 +67,7 @@ export class Groups {
       handler: selection.routes.map((route) => route.name).join(', '),
       clock: this.options.clock,
       stopDeadline: this.options.options.stopDeadline ?? 10_000,
+      inbox: options.inbox,
       onGone: (gone) => this.leave(name, gone),
       handling: (counters) =>
         new Handling({

@@ -1,6 +1,7 @@
 /** Handlers, what they take and what they are given. */
 import type { AnswerIn, ContractLike, MessageOf } from '../message/contract.ts'
 import type { Message, Priority } from '../message/message.ts'
+import type { InboxTransaction } from '../transaction/inbox.ts'
 import type { Transaction } from '../transaction/transaction.ts'
 import type { Logger } from './logger.ts'
 
@@ -18,9 +19,9 @@ export type MessageFor<S> = S extends readonly (infer One)[]
 export type ResultFor<S> = S extends { readonly kind: 'query' } ? AnswerIn<S> : unknown
 
 /** A function, or an object with `handle`. What a handler throws counts as its failure; what it resolves to is ignored, but for queries. */
-export type Handler<M = Message, R = unknown> =
-  | ((message: M, context: HandlerContext) => R | Promise<R>)
-  | { readonly handle: (message: M, context: HandlerContext) => R | Promise<R> }
+export type Handler<M = Message, R = unknown, Context = HandlerContext> =
+  | ((message: M, context: Context) => R | Promise<R>)
+  | { readonly handle: (message: M, context: Context) => R | Promise<R> }
 
 /** One of several handlers that share a group, and so one place in line. Made by `on`. */
 export interface HandlerEntry {
@@ -40,10 +41,20 @@ export interface HandlerContext {
   /** Aborted when the message is no longer ours (lost lease), on timeout, and when the stop deadline has passed. */
   readonly signal: AbortSignal
   readonly logger: Logger
+  /**
+   * With an inbox: the transaction in which this handler runs, with `tx.client`, what your library has of it. What is written in
+   * it, and published with `{ tx }`, is there exactly if the handler succeeds.
+   */
+  readonly tx?: InboxTransaction
   /** Publishes with this message as the cause. */
   publish(message: Message | readonly Message[], options?: PublishOptions): Promise<void>
   /** Sends a command with this message as the cause. */
   send(command: Message, options?: PublishOptions): Promise<void>
+}
+
+/** What a handler is given whose subscription has an inbox. */
+export interface InboxContext<Client = unknown> extends HandlerContext {
+  readonly tx: InboxTransaction<Client>
 }
 
 export interface PublishOptions {

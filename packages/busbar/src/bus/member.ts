@@ -1,4 +1,5 @@
 import type { Broker, BrokerSubscription, SubscriptionSpec } from '../broker/index.ts'
+import type { Inbox } from '../transaction/inbox.ts'
 import type { Clock } from './clock.ts'
 import { type Counters, newCounters } from './counters.ts'
 import type { Handling } from './handling.ts'
@@ -13,6 +14,7 @@ export interface MemberOptions {
   readonly clock: Clock
   readonly stopDeadline: number
   readonly handling: (counters: Counters) => Handling
+  readonly inbox: Inbox | undefined
   readonly onGone: (member: Member) => void
 }
 
@@ -51,7 +53,15 @@ export class Member implements Subscription {
   async start(broker: Broker): Promise<void> {
     // A start that failed half-way is made again for all; one that was unsubscribed meanwhile does not begin at all.
     if (this.subscription !== undefined || this.stopped !== undefined) return
-    const subscription = await broker.subscribe(this.spec, (delivery) => this.lines.push(delivery))
+    const { inbox } = this.options
+    await inbox?.start()
+    let subscription: BrokerSubscription
+    try {
+      subscription = await broker.subscribe(this.spec, (delivery) => this.lines.push(delivery))
+    } catch (error) {
+      await inbox?.stop()
+      throw error
+    }
     this.subscription = subscription
     if (this.stopped !== undefined) await subscription.stop({ deadline: 0 })
   }
@@ -70,6 +80,7 @@ export class Member implements Subscription {
     this.lines.close()
     this.handling.stop()
     await stopped
+    if (this.subscription !== undefined) await this.options.inbox?.stop()
     this.options.onGone(this)
   }
 

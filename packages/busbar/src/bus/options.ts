@@ -2,6 +2,7 @@
 import type { DeadLetterStore, Outbox, SubscriptionSpec } from '../broker/index.ts'
 import type { ContractLike } from '../message/contract.ts'
 import type { Codec } from '../message/codec.ts'
+import type { Inbox } from '../transaction/inbox.ts'
 import type { Privacy } from '../message/personal.ts'
 import type { Clock } from './clock.ts'
 import type { Logger } from './logger.ts'
@@ -30,6 +31,11 @@ export interface SubscribeOptions {
   readonly onFailure?: SubscriptionSpec['onFailure']
   /** Topic of a selector that is a name or pattern. Default: the topics of the known contracts that it matches, and the default topic. */
   readonly topic?: string | readonly string[]
+  /**
+   * Runs the handler in a transaction of your database and remembers there, in the same commit, that this group has handled the
+   * message: one that comes again is acked without a run. Made by busbar/inbox. Not with `broadcast`.
+   */
+  readonly inbox?: Inbox
   /** Milliseconds after which a waiting message counts as one priority higher. Default 1000. */
   readonly ageing?: number
 }
