@@ -62,7 +62,7 @@ async function repeat(send: (from: number) => unknown, size: number, millisecond
 /** A handler comes back to a backlog: from its return to the last message handled. */
 function consume(subject: Subject, plan: Plan): Promise<readonly Measured[]> | undefined {
   const { line, tally } = subject
-  if (line === undefined) return undefined
+  if (line === undefined || line.forgets === true) return undefined
   const drain = async (backlog: number): Promise<number> => {
     await line.away()
     for (let sent = 0; sent < backlog; sent += 100) await (subject.batch ?? subject.window)(sent, 100)

@@ -16,6 +16,8 @@ export interface Subject {
     readonly away: () => Promise<void>
     /** The handler comes back to what waits. */
     readonly back: () => Promise<void>
+    /** Nothing waits: what is published while the handler is away is gone. */
+    readonly forgets?: boolean
   }
   readonly close: () => Promise<void>
 }

@@ -4,6 +4,7 @@ import { memory } from './memory/index.ts'
 import { nats } from './nats/index.ts'
 import { postgres } from './postgres/index.ts'
 import { rabbitmq } from './rabbitmq/index.ts'
+import { redisPubSub } from './redis-pubsub/index.ts'
 import { redisStreams } from './redis-streams/index.ts'
 import { sqlite } from './sqlite/index.ts'
 
@@ -12,6 +13,7 @@ export const suites = {
   sqlite,
   postgres,
   'redis-streams': redisStreams,
+  'redis-pubsub': redisPubSub,
   nats,
   kafka,
   bullmq,

@@ -72,7 +72,7 @@ function printColumns(rows: readonly (readonly string[])[], left: readonly numbe
 
 function number(value: number): string {
   if (value >= 1_000) return Math.round(value).toLocaleString('en')
-  return value.toPrecision(3).replace(/\.?0+$/, '')
+  return String(Number(value.toPrecision(3)))
 }
 
 function print(line: string): void {

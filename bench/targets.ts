@@ -1,7 +1,7 @@
 import { median, ratio, type Series } from './sample.ts'
 
 /** Suites over a server. */
-const NETWORK = ['postgres', 'redis-streams', 'kafka', 'rabbitmq', 'nats', 'bullmq']
+const NETWORK = ['postgres', 'redis-streams', 'redis-pubsub', 'kafka', 'rabbitmq', 'nats', 'bullmq']
 
 /** What Busbar wants to reach, compared with what was measured. For information: a missed one fails nothing. */
 export interface Target {
@@ -85,6 +85,10 @@ export function targets(measured: readonly Series[]): readonly Target[] {
     atLeast('redis-streams', 'publish batches of 1000', 0.9, 'raw'),
     atLeast('redis-streams', 'consume', 0.8, 'raw'),
     atLeast('redis-streams', 'consume', 4, '@moleculer/channels'),
+    atLeast('redis-pubsub', 'publish 100 in flight', 0.9, 'raw'),
+    atLeast('redis-pubsub', 'publish batches of 100', 0.9, 'raw'),
+    atLeast('redis-pubsub', 'publish batches of 1000', 0.9, 'raw'),
+    atLeast('redis-pubsub', 'end to end', 0.8, 'raw'),
     atLeast('bullmq', 'publish 100 in flight', 0.9, 'raw'),
     atLeast('bullmq', 'publish batches of 100', 0.9, 'raw'),
     atLeast('bullmq', 'publish batches of 1000', 0.9, 'raw'),

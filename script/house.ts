@@ -32,11 +32,13 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   sql: [...ports, 'leases'],
   sqlite: [...ports, 'sql'],
   postgres: [...ports, 'sql'],
-  redis: [...ports, 'leases'],
+  // The connections of those that talk to Redis.
+  ioredis: ports,
+  redis: [...ports, 'leases', 'ioredis'],
   kafka: ports,
   rabbitmq: ports,
   nats: ports,
-  bullmq: ports,
+  bullmq: [...ports, 'ioredis'],
   // Over the ports alone: they take whatever brokers they are given.
   hybrid: ports,
   bridge: ports,

@@ -1,6 +1,5 @@
 import {
   type Broker,
-  BrokerError,
   type BrokerMetrics,
   type BrokerSubscription,
   type Capabilities,
@@ -10,10 +9,12 @@ import {
   type SubscriptionSpec,
   UnsupportedError,
 } from '../broker/index.ts'
+import { Lifecycle } from '../broker/lifecycle.ts'
 import { refuseTooLarge } from '../broker/limits.ts'
+import type { Connections } from '../ioredis/connections.ts'
 import { ConfigurationError } from '../message/errors.ts'
 import { uuidv7 } from '../message/uuid.ts'
-import { Connections } from './connection.ts'
+import { connectionsTo, loadBullMq } from './connection.ts'
 import type { BullMqContext } from './context.ts'
 import { BullMqDeadLetters } from './dead-letters.ts'
 import { measure } from './metrics.ts'
@@ -73,35 +74,28 @@ export class BullMqBroker implements Broker {
   private readonly settings: Settings
   private readonly connections: Connections
   private readonly members = new Set<GroupMember>()
-  private running: Running | undefined
-  private started: Promise<void> | undefined
-  private stopped: Promise<void> | undefined
+  private readonly life: Lifecycle<Running>
 
   constructor(options: BullMqBrokerOptions = {}) {
     this.settings = settingsOf(options)
-    this.connections = new Connections(this.settings)
-    this.deadLetters = new BullMqDeadLetters(() => this.assertRunning().context)
+    this.connections = connectionsTo(this.settings)
+    this.life = new Lifecycle(`the ${this.name} broker of ${this.connections.where}`)
+    this.deadLetters = new BullMqDeadLetters(() => this.life.running.context)
   }
 
   /** Waits for a server that is away. */
   start(): Promise<void> {
-    if (this.stopped !== undefined) return Promise.reject(this.notRunning())
-    this.started ??= this.open().catch((error: unknown) => {
-      this.connections.drop()
-      this.started = undefined
-      throw error
-    })
-    return this.started
+    return this.life.start((ending) => this.connections.starting(ending, () => this.open()))
   }
 
   async publish(batch: readonly Outgoing[]): Promise<void> {
-    const { publisher } = this.assertRunning()
+    const { publisher } = this.life.running
     refuseTooLarge(batch, MAX_MESSAGE_BYTES, this.name)
     await publisher.publish(batch)
   }
 
   async subscribe(spec: SubscriptionSpec, deliver: Deliver): Promise<BrokerSubscription> {
-    const { context, publisher } = this.assertRunning()
+    const { context, publisher } = this.life.running
     refuse(spec)
     const reading = this.readingOf(context, spec)
     for (const queue of reading.queues) await prepare(context, queue)
@@ -118,13 +112,13 @@ export class BullMqBroker implements Broker {
   }
 
   async deleteGroup(group: string): Promise<void> {
-    const { context, publisher } = this.assertRunning()
+    const { context, publisher } = this.life.running
     await context.registry.forget(group)
     publisher.refresh()
   }
 
   async metrics(): Promise<BrokerMetrics> {
-    const { context } = this.assertRunning()
+    const { context } = this.life.running
     return measure(context, (group, topic) => {
       let count = 0
       for (const member of this.members) if (member.group === group) count += member.inFlight(topic)
@@ -134,19 +128,17 @@ export class BullMqBroker implements Broker {
 
   /** What differs on the server from what the promises need, by the name of the setting: `maxmemory-policy`, `appendonly` … */
   verify(): Promise<readonly Difference[]> {
-    return verify(this.assertRunning().context)
+    return verify(this.life.running.context)
   }
 
   async ping(): Promise<void> {
-    const { redis } = this.assertRunning().context
-    if (redis.status !== 'ready') throw new BrokerError(`the Redis server ${this.connections.where} cannot be reached`)
-    await redis.set(`${this.settings.prefix}:ping`, Date.now(), 'PX', 60_000)
+    const { redis } = this.life.running.context
+    await this.connections.reach(redis, () => redis.set(`${this.settings.prefix}:ping`, Date.now(), 'PX', 60_000))
   }
 
   stop(options: { readonly deadline?: number } = {}): Promise<void> {
-    this.stopped ??= this.close()
     for (const member of this.members) void member.stop(options)
-    return this.stopped
+    return this.life.stop((running) => this.close(running))
   }
 
   /** A broadcast has queues of its own, which go with it, and its name is where its dead letters are and come back from. */
@@ -166,9 +158,9 @@ export class BullMqBroker implements Broker {
     }
   }
 
-  private async open(): Promise<void> {
+  private async open(): Promise<Running> {
     const { settings, connections } = this
-    const { bullmq } = await connections.load()
+    const bullmq = await loadBullMq()
     const redis = await connections.connect('main', { together: true })
     const publishing = await connections.connect('publisher', { resend: true })
     const queues = new Queues(bullmq, redis, settings)
@@ -191,26 +183,13 @@ export class BullMqBroker implements Broker {
     )
     // Anybody may find what a broadcast left behind that died: also a process that only publishes.
     const sweeping = setInterval(() => void registry.sweep().catch(() => {}), Math.max(1_000, settings.lease)).unref()
-    this.running = { context, publisher, sweeping }
+    return { context, publisher, sweeping }
   }
 
-  private async close(): Promise<void> {
-    // A start that still waits for its server ends.
-    if (this.running === undefined) this.connections.closeAll()
-    await this.started?.catch(() => {})
+  private async close(running: Running | undefined): Promise<void> {
     await Promise.all([...this.members].map((member) => member.stop()))
-    clearInterval(this.running?.sweeping)
+    clearInterval(running?.sweeping)
     this.connections.closeAll()
-  }
-
-  private assertRunning(): Running {
-    if (this.running === undefined || this.stopped !== undefined) throw this.notRunning()
-    return this.running
-  }
-
-  private notRunning(): BrokerError {
-    const why = this.stopped === undefined ? 'was not started: call start() first' : 'was stopped; make another one'
-    return new BrokerError(`the ${this.name} broker of ${this.connections.where} ${why}`)
   }
 }
 

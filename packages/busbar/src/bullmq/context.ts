@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import type { Connections } from './connection.ts'
+import type { Connections } from '../ioredis/connections.ts'
 import type { Settings } from './options.ts'
 import type { Queues } from './queues.ts'
 import type { Registry } from './registry.ts'

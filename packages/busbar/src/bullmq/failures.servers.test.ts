@@ -46,6 +46,12 @@ test('a user and a password are taken from the URL, and a wrong password is told
   expect(String(refusal)).not.toContain('wrong-password')
 })
 
+test('what client names wins over the URL', async () => {
+  const { hostname, port } = new URL(server.url)
+  const broker = await world.broker({ url: 'bullmq://no-such-host.invalid:1', client: { host: hostname, port: +port } })
+  await expect(broker.ping()).resolves.toBeUndefined()
+})
+
 test('an unknown host is told with the setting', async () => {
   const broker = world.make({ url: 'bullmq://no-such-host.invalid:6379' })
   await expect(broker.start()).rejects.toThrow(/no-such-host\.invalid.*ENOTFOUND.*url.*host/s)

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
+import type * as BullMq from 'bullmq'
 import type { RedisQueueBackend } from 'bullmq'
-import type { Clients } from './connection.ts'
 import type { Settings } from './options.ts'
 
 /** What becomes of a job is decided by Busbar: BullMQ is never to fail one because it was taken over too often. */
@@ -20,12 +20,12 @@ export interface Queue {
 
 /** The queues of BullMQ: one for each group and topic, so that a retry of one group is no business of another. */
 export class Queues {
-  private readonly bullmq: Clients['bullmq']
+  private readonly bullmq: typeof BullMq
   private readonly settings: Settings
-  private readonly connection: InstanceType<Clients['bullmq']['RedisConnection']>
+  private readonly connection: InstanceType<(typeof BullMq)['RedisConnection']>
   private readonly byName = new Map<string, Queue>()
 
-  constructor(bullmq: Clients['bullmq'], redis: Redis, settings: Settings) {
+  constructor(bullmq: typeof BullMq, redis: Redis, settings: Settings) {
     this.bullmq = bullmq
     this.settings = settings
     this.connection = new bullmq.RedisConnection(redis, {

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import type { Outgoing } from '../broker/index.ts'
+import { ConnectionCutError } from '../ioredis/unanswered.ts'
 import { ConfigurationError, MessageTooLargeError } from '../message/errors.ts'
 import { type EncodedMessage, Snapshot } from '../message/message.ts'
 import { type Reply, run, text } from './connection.ts'
@@ -9,7 +10,6 @@ import { type CommandClass, Frame, FramedScript } from './frame.ts'
 import { pack } from './packing.ts'
 import { scripts } from './scripts/index.ts'
 import type { Topic } from './topology.ts'
-import { ConnectionCutError } from './unanswered.ts'
 import { type Field, toFields } from './wire.ts'
 
 /** Most messages and most bytes (about) of one script: they bound the time that it holds the server. */

@@ -8,10 +8,13 @@ import {
   type Outgoing,
   type SubscriptionSpec,
 } from '../broker/index.ts'
-import { ConfigurationError, MessageTooLargeError } from '../message/errors.ts'
+import { Lifecycle } from '../broker/lifecycle.ts'
+import { refuseTooLarge } from '../broker/limits.ts'
+import { type Connections, loadClient } from '../ioredis/connections.ts'
+import { ConfigurationError } from '../message/errors.ts'
 import { uuidv7 } from '../message/uuid.ts'
 import { BroadcastMember } from './broadcast.ts'
-import { Connections, loadClient, run } from './connection.ts'
+import { connectionsTo, run } from './connection.ts'
 import type { RedisContext } from './context.ts'
 import { RedisDeadLetters } from './dead-letters.ts'
 import { Delayed } from './delayed.ts'
@@ -25,7 +28,6 @@ import { GroupMember } from './subscription.ts'
 import { Topics } from './topology.ts'
 import { checkServer, type Difference, verify, warnOfServer } from './verify.ts'
 import { Watcher } from './watcher.ts'
-import { byteLength } from './wire.ts'
 
 /** 16 MiB. */
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -76,42 +78,28 @@ export class RedisStreamsBroker implements Broker {
   private readonly settings: StreamsSettings
   private readonly connections: Connections
   private readonly members = new Set<Member>()
-  private running: Running | undefined
-  private started: Promise<void> | undefined
-  private stopped: Promise<void> | undefined
+  private readonly life: Lifecycle<Running>
 
   constructor(options: RedisStreamsBrokerOptions = {}) {
     this.settings = streamsSettings(options)
-    this.connections = new Connections(options, this.settings.logger)
-    this.deadLetters = new RedisDeadLetters(() => this.assertRunning().context)
+    this.connections = connectionsTo(options, this.settings.logger)
+    this.life = new Lifecycle(`the ${this.name} broker of ${this.connections.where}`)
+    this.deadLetters = new RedisDeadLetters(() => this.life.running.context)
   }
 
   /** Waits for a server that is away. */
   start(): Promise<void> {
-    if (this.stopped !== undefined) return Promise.reject(this.notRunning())
-    this.started ??= this.open().catch((error: unknown) => {
-      this.connections.drop()
-      this.started = undefined
-      throw error
-    })
-    return this.started
+    return this.life.start((ending) => this.connections.starting(ending, () => this.open()))
   }
 
   async publish(batch: readonly Outgoing[]): Promise<void> {
-    const { publisher } = this.assertRunning()
-    for (const { message } of batch) {
-      const size = byteLength(message)
-      if (size <= MAX_MESSAGE_BYTES) continue
-      throw new MessageTooLargeError(
-        `message ${message.id} (${message.type}) has ${size} bytes and ${this.name} takes ${MAX_MESSAGE_BYTES}; ` +
-          'nothing was sent. Send a reference to the data instead',
-      )
-    }
+    const { publisher } = this.life.running
+    refuseTooLarge(batch, MAX_MESSAGE_BYTES, this.name)
     await publisher.publish(batch)
   }
 
   async subscribe(spec: SubscriptionSpec, deliver: Deliver): Promise<BrokerSubscription> {
-    const { context, delayed } = this.assertRunning()
+    const { context, delayed } = this.life.running
     const { group, prefetch } = spec
     if (spec.topics.length === 0) throw new ConfigurationError(`subscription of group ${group} has no topics`)
     if (!(prefetch >= 1)) throw new ConfigurationError(`prefetch of group ${group} is ${prefetch}; give 1 or more`)
@@ -131,7 +119,7 @@ export class RedisStreamsBroker implements Broker {
   }
 
   async deleteGroup(group: string): Promise<void> {
-    const { context } = this.assertRunning()
+    const { context } = this.life.running
     const { redis, keys } = context
     const topics = await context.topics.all()
     // First a look at all topics: refused on one means refused.
@@ -145,7 +133,7 @@ export class RedisStreamsBroker implements Broker {
   }
 
   async metrics(): Promise<BrokerMetrics> {
-    const { context } = this.assertRunning()
+    const { context } = this.life.running
     for (const member of this.members) await member.flush()
     return measure(context, (group, topic) => {
       let count = 0
@@ -155,22 +143,21 @@ export class RedisStreamsBroker implements Broker {
   }
 
   async ping(): Promise<void> {
-    const { redis } = this.assertRunning().context
+    const { redis } = this.life.running.context
     await this.connections.reach(redis, () => redis.set(`${this.settings.prefix}:ping`, Date.now(), 'PX', 60_000))
   }
 
   /** What is otherwise on the server than this broker needs it or would make it: durability, eviction, partitions, groups. Changes nothing. */
   verify(): Promise<Difference[]> {
-    return verify(this.assertRunning().context, this.settings.partitions)
+    return verify(this.life.running.context, this.settings.partitions)
   }
 
   stop(options: { readonly deadline?: number } = {}): Promise<void> {
-    this.stopped ??= this.close()
     for (const member of this.members) void member.stop(options)
-    return this.stopped
+    return this.life.stop((running) => this.close(running))
   }
 
-  private async open(): Promise<void> {
+  private async open(): Promise<Running> {
     const { settings, connections } = this
     const redis = await connections.connect('main')
     await checkServer(redis, connections.where, settings.prefix)
@@ -186,31 +173,19 @@ export class RedisStreamsBroker implements Broker {
     const hearing = await Hearing.start(connections, { publisher: id, logger, missed })
     const context: RedisContext = { redis, keys, topics, watcher, hearing, logger, lease, now: () => settings.now() }
     const delayed = new Delayed(context)
-    const publisher = new Publisher(context, { id, redis: publishing, command: (await loadClient()).Command, delayed })
+    const { Command } = await loadClient('the Redis brokers need')
+    const publisher = new Publisher(context, { id, redis: publishing, command: Command, delayed })
     const retention = new Retention(context, settings.maxAge)
     retention.start()
-    this.running = { context, publisher, delayed, retention }
+    return { context, publisher, delayed, retention }
   }
 
-  private async close(): Promise<void> {
-    // A start that still waits for its server ends.
-    if (this.running === undefined) this.connections.closeAll()
-    await this.started?.catch(() => {})
+  private async close(running: Running | undefined): Promise<void> {
     await Promise.all([...this.members].map((member) => member.stop()))
-    if (this.running !== undefined) {
-      const { delayed, retention, context } = this.running
+    if (running !== undefined) {
+      const { delayed, retention, context } = running
       await Promise.all([delayed.stop(), retention.stop(), context.watcher.stop()])
     }
     this.connections.closeAll()
-  }
-
-  private assertRunning(): Running {
-    if (this.running === undefined || this.stopped !== undefined) throw this.notRunning()
-    return this.running
-  }
-
-  private notRunning(): BrokerError {
-    const why = this.stopped === undefined ? 'was not started: call start() first' : 'was stopped; make another one'
-    return new BrokerError(`the ${this.name} broker of ${this.connections.where} ${why}`)
   }
 }

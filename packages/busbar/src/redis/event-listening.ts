@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { BrokerLogger } from '../broker/logger.ts'
+import type { Connections } from '../ioredis/connections.ts'
 import type { Wake } from '../store/index.ts'
-import type { Connections } from './connection.ts'
 import { Hearing } from './hearing.ts'
 
 /** Milliseconds between two looks at the last position: for hints that got lost, and for who may not hear them. */

@@ -1,8 +1,8 @@
 import type { Redis } from 'ioredis'
 import { BrokerError } from '../broker/index.ts'
+import { ConnectionCutError } from '../ioredis/unanswered.ts'
 import { type Reply, runWith } from './connection.ts'
 import type { scripts } from './scripts/index.ts'
-import { ConnectionCutError } from './unanswered.ts'
 
 /** Asks the server by scripts, each of which may be run twice: so one whose answer was lost with its connection is run again. */
 export class EventScripts {

@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis'
 import { UnsupportedError } from '../broker/index.ts'
 import { Lifecycle } from '../broker/lifecycle.ts'
 import { type BrokerLogger, standardErrorLogger } from '../broker/logger.ts'
+import type { Connections } from '../ioredis/connections.ts'
 import {
   type Append,
   type Appended,
@@ -22,7 +23,7 @@ import {
   type StreamInfo,
   type Wake,
 } from '../store/index.ts'
-import { Connections, list, type Reply, text } from './connection.ts'
+import { connectionsTo, list, type Reply, text } from './connection.ts'
 import { RedisCheckpoints } from './event-checkpoints.ts'
 import { EventListening } from './event-listening.ts'
 import { EventReading, headOf } from './event-reading.ts'
@@ -81,7 +82,7 @@ export class RedisEventStorage implements EventStorage {
     checkPrefix(prefix)
     this.prefix = prefix
     this.logger = logger
-    this.connections = new Connections(options, logger)
+    this.connections = connectionsTo(options, logger)
     this.lifecycle = new Lifecycle(`the redis event storage of ${this.connections.where}`)
     const { where } = this.connections
     this.scripts = new EventScripts(`${prefix}:store:{${prefix}}:`, where, () => this.lifecycle.running.redis)
@@ -92,7 +93,7 @@ export class RedisEventStorage implements EventStorage {
 
   /** Waits for a server that is away. @throws BrokerError where it refuses, ConfigurationError where the client is missing. */
   async start(): Promise<void> {
-    await this.lifecycle.start((ending) => this.open(ending))
+    await this.lifecycle.start((ending) => this.connections.starting(ending, () => this.open(ending)))
   }
 
   async append(appends: readonly Append[], options: AppendOptions = {}): Promise<readonly Appended[]> {
@@ -182,20 +183,13 @@ export class RedisEventStorage implements EventStorage {
 
   private async open(ending: AbortSignal): Promise<Running> {
     const { connections, logger } = this
-    // A start that still waits for its server ends.
-    ending.addEventListener('abort', () => connections.closeAll(), { once: true })
-    try {
-      const redis = await connections.connect('store')
-      await checkServer(redis, connections.where, this.prefix)
-      await warnOfServer(redis, connections.where, logger)
-      const listening = new EventListening(connections, redis, this.scripts.base, logger)
-      // Once it runs.
-      setImmediate(() => void this.removal.goOn(ending))
-      return { redis, listening }
-    } catch (error) {
-      connections.drop()
-      throw error
-    }
+    const redis = await connections.connect('store')
+    await checkServer(redis, connections.where, this.prefix)
+    await warnOfServer(redis, connections.where, logger)
+    const listening = new EventListening(connections, redis, this.scripts.base, logger)
+    // Once it runs.
+    setImmediate(() => void this.removal.goOn(ending))
+    return { redis, listening }
   }
 
   private assertRunning(): void {

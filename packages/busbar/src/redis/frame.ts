@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { Socket } from 'node:net'
 import type { Command, Redis } from 'ioredis'
 import type { Reply } from './connection.ts'
 
@@ -52,5 +53,16 @@ export class FramedScript {
     }
     await redis.script('LOAD', this.lua)
     return send()
+  }
+}
+
+/** Commands of one moment leave with one call of the system. */
+export function together<T>(redis: Redis, send: () => T): T {
+  const { stream } = redis as unknown as { readonly stream?: Socket }
+  stream?.cork()
+  try {
+    return send()
+  } finally {
+    stream?.uncork()
   }
 }

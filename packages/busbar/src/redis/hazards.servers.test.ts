@@ -271,3 +271,56 @@ test('a batch of messages that have little in common is stored as each of them i
     expect(got.body).toEqual(body)
   }
 })
+
+describe('a batch over Pub/Sub', () => {
+  const pubSub = async (as: object = {}): Promise<RedisPubSubBroker> => {
+    const { url, prefix } = scene
+    const broker = new RedisPubSubBroker({ url, prefix, logger: silent, ...as })
+    scene.atEnd(() => broker.stop())
+    await broker.start()
+    return broker
+  }
+  const user = async (...rules: readonly string[]): Promise<object> => {
+    const username = `${scene.prefix}-user`
+    await scene.admin.call('ACL', 'SETUSER', username, 'on', '>secret', 'resetchannels', ...rules)
+    scene.atEnd(async () => void (await scene.admin.call('ACL', 'DELUSER', username)))
+    return { username, password: 'secret' }
+  }
+
+  test.each(['text', 'bytes'])(
+    'of %s comes whole and in order to each topic, and what nobody hears is counted',
+    async (what) => {
+      const broker = await pubSub()
+      const { seen, deliver } = collector()
+      await broker.subscribe(spec({ broadcast: true, topics: ['t', 'u'], prefetch: 5_000 }), deliver)
+      const sent = batch(2_500).map((one, n) => {
+        const body = what === 'bytes' && n % 2 === 0 ? Uint8Array.of(0xff, n % 256, 10) : `ü\n${n}`
+        return { topic: ['t', 't', 'u', 'nobody'][n % 4] as string, message: { ...one.message, body } }
+      })
+      await broker.publish(sent)
+      const heard = sent.filter(({ topic }) => topic !== 'nobody')
+      await until(() => seen.length >= heard.length)
+      expect(seen.map(({ topic, message: { id, body } }) => ({ topic, id, body }))).toEqual(
+        heard.map(({ topic, message: { id, body } }) => ({ topic, id, body })),
+      )
+      expect(broker.unheard).toBe(sent.length - heard.length)
+    },
+  )
+
+  test('tells which of its messages the server refused', async () => {
+    const broker = await pubSub(await user('allkeys', '+@all', `&${scene.prefix}:t`))
+    const sent = batch(4).map((one, n) => ({ ...one, topic: n === 2 ? 'forbidden' : 't' }))
+    const refusal = await broker.publish(sent).catch((error: unknown) => error)
+    expect(refusal).toBeInstanceOf(PublishError)
+    expect((refusal as PublishError).failed).toMatchObject([{ index: 2, id: sent[2]?.message.id }])
+    expect(broker.unheard).toBe(3)
+  })
+
+  test('is sent message by message where the user may run no scripts', async () => {
+    const broker = await pubSub(await user('allchannels', '+@all', '-@scripting'))
+    for (let n = 1; n <= 2; n++) {
+      await broker.publish(batch(3))
+      expect(broker.unheard).toBe(3 * n)
+    }
+  })
+})

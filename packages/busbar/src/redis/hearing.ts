@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
 import type { BrokerLogger } from '../broker/logger.ts'
-import type { Connections } from './connection.ts'
+import type { Connections } from '../ioredis/connections.ts'
 
 /**
  * Hears over Pub/Sub what other processes append to partitions: hints, some of which may be lost. After each reconnect everything

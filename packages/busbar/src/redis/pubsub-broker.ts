@@ -8,21 +8,29 @@ import {
   type DeadLetterStore,
   type Deliver,
   type Outgoing,
-  PublishError,
   type SubscriptionSpec,
   UnsupportedError,
 } from '../broker/index.ts'
-import { ConfigurationError, MessageTooLargeError } from '../message/errors.ts'
-import { Connections } from './connection.ts'
-import { Keys } from './keys.ts'
+import { Lifecycle } from '../broker/lifecycle.ts'
+import { refuseTooLarge } from '../broker/limits.ts'
 import { standardErrorLogger } from '../broker/logger.ts'
+import { type Connections, loadClient } from '../ioredis/connections.ts'
+import { ConfigurationError } from '../message/errors.ts'
+import { connectionsTo } from './connection.ts'
+import { Keys } from './keys.ts'
 import { checkPrefix, type RedisPubSubBrokerOptions } from './options.ts'
 import { PubSubMember } from './pubsub-member.ts'
-import { toPayload } from './pubsub-wire.ts'
-import { byteLength } from './wire.ts'
+import { PubSubPublisher } from './pubsub-publisher.ts'
 
 /** 16 MiB. */
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+
+/** What there is while the broker runs. */
+interface Running {
+  readonly redis: Redis
+  readonly subscriber: Redis
+  readonly publisher: PubSubPublisher
+}
 
 /**
  * A broker on Redis Pub/Sub: every subscription gets a copy of what is published while it listens. **At most once**: what nobody
@@ -53,18 +61,13 @@ export class RedisPubSubBroker implements Broker {
     transactions: false,
     maxMessageBytes: MAX_MESSAGE_BYTES,
   }
-  /** Messages of this broker that no process received. */
-  unheard = 0
-
   private readonly options: RedisPubSubBrokerOptions
   private readonly keys: Keys
   private readonly connections: Connections
   private readonly members = new Set<PubSubMember>()
   /** Members of each topic. */
   private readonly listeners = new Map<string, Set<PubSubMember>>()
-  private running: { readonly redis: Redis; readonly subscriber: Redis } | undefined
-  private started: Promise<void> | undefined
-  private stopped: Promise<void> | undefined
+  private readonly life: Lifecycle<Running>
 
   constructor(options: RedisPubSubBrokerOptions = {}) {
     const { prefix = 'busbar', logger = standardErrorLogger, maxWaiting = 10_000 } = options
@@ -72,37 +75,28 @@ export class RedisPubSubBroker implements Broker {
     if (!(maxWaiting >= 1)) throw new ConfigurationError(`Redis broker: maxWaiting is ${maxWaiting}; give 1 or more`)
     this.options = options
     this.keys = new Keys(prefix)
-    this.connections = new Connections(options, logger)
+    this.connections = connectionsTo(options, logger)
+    this.life = new Lifecycle(`the ${this.name} broker of ${this.connections.where}`)
+  }
+
+  /** Messages of this broker that no process received. */
+  get unheard(): number {
+    return this.life.opened?.publisher.unheard ?? 0
   }
 
   start(): Promise<void> {
-    if (this.stopped !== undefined) return Promise.reject(this.notRunning())
-    this.started ??= this.open().catch((error: unknown) => {
-      this.connections.drop()
-      this.started = undefined
-      throw error
-    })
-    return this.started
+    return this.life.start((ending) => this.connections.starting(ending, () => this.open()))
   }
 
   async publish(batch: readonly Outgoing[]): Promise<void> {
-    const { redis } = this.assertRunning()
+    const { publisher } = this.life.running
     for (const one of batch) refuse(one)
-    if (batch.length === 0) return
-    const results = await Promise.allSettled(
-      batch.map(({ topic, message }) => redis.publish(this.keys.channel(topic), toPayload(message))),
-    )
-    const failed: { index: number; id: string; error: Error }[] = []
-    for (const [index, result] of results.entries()) {
-      if (result.status === 'rejected') {
-        failed.push({ index, id: batch[index]?.message.id ?? '', error: result.reason as Error })
-      } else if (result.value === 0) this.unheard++
-    }
-    if (failed.length > 0) throw new PublishError(failed, batch.length)
+    refuseTooLarge(batch, MAX_MESSAGE_BYTES, this.name)
+    await publisher.publish(batch)
   }
 
   async subscribe(spec: SubscriptionSpec, deliver: Deliver): Promise<BrokerSubscription> {
-    const { subscriber } = this.assertRunning()
+    const { subscriber } = this.life.running
     const { group, topics, prefetch } = spec
     const cannot = (what: string): UnsupportedError =>
       new UnsupportedError(`Redis Pub/Sub cannot ${what} (subscription ${group}): use Redis Streams`)
@@ -145,17 +139,16 @@ export class RedisPubSubBroker implements Broker {
   }
 
   async ping(): Promise<void> {
-    const { redis } = this.assertRunning()
+    const { redis } = this.life.running
     await this.connections.reach(redis, () => redis.ping())
   }
 
   stop(options: { readonly deadline?: number } = {}): Promise<void> {
-    this.stopped ??= this.close()
     for (const member of this.members) void member.stop(options)
-    return this.stopped
+    return this.life.stop(() => this.close())
   }
 
-  private async open(): Promise<void> {
+  private async open(): Promise<Running> {
     // Not sent again after a cut: what was sent twice would come twice.
     const redis = await this.connections.connect('publisher')
     const subscriber = await this.connections.connect('subscriber')
@@ -164,7 +157,8 @@ export class RedisPubSubBroker implements Broker {
       const channel = name.toString('utf8')
       for (const member of this.listeners.get(channel) ?? []) member.receive(channel.slice(prefix.length), payload)
     })
-    this.running = { redis, subscriber }
+    const { Command } = await loadClient('the Redis brokers need')
+    return { redis, subscriber, publisher: new PubSubPublisher(redis, Command, this.keys) }
   }
 
   private async gone(member: PubSubMember): Promise<void> {
@@ -178,7 +172,7 @@ export class RedisPubSubBroker implements Broker {
       this.listeners.delete(channel)
       quiet.push(channel)
     }
-    const { subscriber } = this.running ?? {}
+    const { subscriber } = this.life.opened ?? {}
     if (quiet.length === 0 || subscriber?.status !== 'ready') return
     await subscriber.unsubscribe(...quiet).catch(() => {})
     // Somebody may have subscribed meanwhile.
@@ -186,36 +180,20 @@ export class RedisPubSubBroker implements Broker {
     if (wanted.length > 0) await subscriber.subscribe(...wanted)
   }
 
+  private assertRunning(): Running {
+    return this.life.running
+  }
+
   private async close(): Promise<void> {
-    // A start that still waits for its server ends.
-    if (this.running === undefined) this.connections.closeAll()
-    await this.started?.catch(() => {})
     await Promise.all([...this.members].map((member) => member.stop()))
     this.connections.closeAll()
-  }
-
-  private assertRunning(): NonNullable<RedisPubSubBroker['running']> {
-    if (this.running === undefined || this.stopped !== undefined) throw this.notRunning()
-    return this.running
-  }
-
-  private notRunning(): BrokerError {
-    const why = this.stopped === undefined ? 'was not started: call start() first' : 'was stopped; make another one'
-    return new BrokerError(`the ${this.name} broker of ${this.connections.where} ${why}`)
   }
 }
 
 function refuse({ message, deliverAt, group }: Outgoing): void {
-  if (deliverAt !== undefined || group !== undefined) {
-    const what = group === undefined ? 'delay a message' : 'send to one group alone'
-    throw new UnsupportedError(`Redis Pub/Sub cannot ${what} (${message.type} ${message.id}): use Redis Streams`)
-  }
-  const size = byteLength(message)
-  if (size <= MAX_MESSAGE_BYTES) return
-  throw new MessageTooLargeError(
-    `message ${message.id} (${message.type}) has ${size} bytes and Redis Pub/Sub takes ${MAX_MESSAGE_BYTES}; ` +
-      'nothing was sent. Send a reference to the data instead',
-  )
+  if (deliverAt === undefined && group === undefined) return
+  const what = group === undefined ? 'delay a message' : 'send to one group alone'
+  throw new UnsupportedError(`Redis Pub/Sub cannot ${what} (${message.type} ${message.id}): use Redis Streams`)
 }
 
 const unsupported = (): Promise<never> =>

@@ -1,12 +1,11 @@
-import type { Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
-import type { Redis } from 'ioredis'
 import type { SubscriptionSpec } from '../broker/index.ts'
 import { asideOf } from './aside.ts'
 import { pauseAfter } from '../broker/backoff.ts'
 import { list, type Reply, run, text } from './connection.ts'
 import type { RedisContext } from './context.ts'
 import { HandedOut } from './delivery.ts'
+import { together } from './frame.ts'
 import type { Holdings } from './holdings.ts'
 import type { OpenItem, OwnedPartition } from './partition.ts'
 import { storeVerdicts } from './verdicts.ts'
@@ -268,17 +267,6 @@ export class Pump {
 }
 
 const NONE: ReadonlyMap<string, OpenItem> = new Map()
-
-/** Commands of one moment leave with one call of the system. */
-function together<T>(redis: Redis, send: () => T): T {
-  const { stream } = redis as unknown as { readonly stream?: Socket }
-  stream?.cork()
-  try {
-    return send()
-  } finally {
-    stream?.uncork()
-  }
-}
 
 /** Unix milliseconds; Infinity: none. */
 function timeOf(reply: Reply | undefined): number {

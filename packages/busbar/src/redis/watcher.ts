@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import type { Redis } from 'ioredis'
-import { type Connections, list, type Reply, text } from './connection.ts'
+import type { Connections } from '../ioredis/connections.ts'
+import { list, type Reply, text } from './connection.ts'
 
 /** Milliseconds of one blocking read; what wakes it otherwise is `CLIENT UNBLOCK`. */
 const BLOCK = 5_000
@@ -49,7 +50,7 @@ export class Watcher {
   }
 
   async start(): Promise<void> {
-    const redis = await this.connections.connect('watcher', BLOCK)
+    const redis = await this.connections.connect('watcher', { blocks: BLOCK })
     const identify = async (): Promise<void> => {
       this.clientId = String(await redis.client('ID'))
     }

@@ -13,16 +13,25 @@ const KEY = 'partitionkey'
 
 export type Field = string | Buffer
 
-export function toFields(message: EncodedMessage): Field[] {
+/** The attributes, and the body as it is kept. @throws ConfigurationError where it holds what only this process can read. */
+export function toParts(message: EncodedMessage): { attributes: Record<string, string>; body: Field } {
   const { body } = message
   if (body instanceof Snapshot) {
     throw new ConfigurationError(`${message.type} ${message.id} holds a copy for this process, not text or bytes`)
   }
+  const attributes: Record<string, string> = toCloudEvent(message).attributes
+  if (message.subject !== undefined && message.key === undefined) attributes[KEY] = ''
+  return {
+    attributes,
+    body: typeof body === 'string' ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength),
+  }
+}
+
+export function toFields(message: EncodedMessage): Field[] {
+  const { attributes, body } = toParts(message)
   const fields: Field[] = []
-  for (const [name, value] of Object.entries(toCloudEvent(message).attributes)) fields.push(name, value)
-  if (message.subject !== undefined && message.key === undefined) fields.push(KEY, '')
-  if (typeof body === 'string') fields.push(TEXT, body)
-  else fields.push(BYTES, Buffer.from(body.buffer, body.byteOffset, body.byteLength))
+  for (const name in attributes) fields.push(name, attributes[name] as string)
+  fields.push(typeof body === 'string' ? TEXT : BYTES, body)
   return fields
 }
 
@@ -43,6 +52,11 @@ export function fromFields(fields: readonly Buffer[], place: string): Received {
     else if (name === BYTES) body = Uint8Array.from(value)
     else if (!name.startsWith('~')) attributes[name] = value.toString('utf8')
   }
+  return fromAttributes(attributes, body, place)
+}
+
+/** The same of attributes that have been read. They are changed. */
+export function fromAttributes(attributes: Record<string, string>, body: string | Uint8Array, place: string): Received {
   const keyless = attributes[KEY] === ''
   if (keyless) delete attributes[KEY]
   try {
@@ -81,10 +95,4 @@ function unreadable(attributes: Record<string, string>, body: string | Uint8Arra
     // What is left where there is no body at all.
     body: body === '' ? JSON.stringify(attributes) : body,
   }
-}
-
-/** Bytes of a body on the wire. */
-export function byteLength({ body }: EncodedMessage): number {
-  if (typeof body === 'string') return Buffer.byteLength(body)
-  return body instanceof Uint8Array ? body.byteLength : 0
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { ConfigurationError } from '../../message/errors.ts'
-import { addressOf, whereOf } from '../../redis/address.ts'
+import { addressOf, whereOf } from '../../ioredis/address.ts'
 import { brokerSettings } from '../config.ts'
 import { BROKERS } from './index.ts'
 

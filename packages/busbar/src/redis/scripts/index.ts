@@ -1,4 +1,5 @@
 import * as aside from './aside.ts'
+import { publishOnChannels } from './channels.ts'
 import * as checkpoints from './checkpoints.ts'
 import * as events from './events.ts'
 import * as leases from './leases.ts'
@@ -32,6 +33,7 @@ export const scripts = {
   busbarDiscard: ofGroup(aside.discard),
   busbarTakeRedriven: ofGroup(aside.takeRedriven),
   busbarPublish: ofTopic(publish),
+  busbarPublishOnChannels: { lua: publishOnChannels, numberOfKeys: 0 },
   busbarMoveDelayed: ofTopic(topic.moveDelayed),
   busbarTrim: ofTopic(topic.trim),
   busbarMeasure: ofTopic(topic.measure),

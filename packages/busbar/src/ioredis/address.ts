@@ -1,11 +1,23 @@
+import type { ConnectionOptions } from 'node:tls'
 import type { RedisOptions } from 'ioredis'
 import { ConfigurationError } from '../message/errors.ts'
-import type { RedisConnectionOptions } from './options.ts'
 
 const DEFAULT_URL = 'redis://127.0.0.1:6379'
 
+/** Where a server is. */
+export interface Address {
+  readonly url?: string
+  readonly host?: string
+  readonly port?: number
+  readonly username?: string
+  readonly password?: string
+  readonly db?: number
+  readonly tls?: boolean | ConnectionOptions
+  readonly client?: RedisOptions
+}
+
 /** What the client is to connect to: `client` wins over what is named, and that over the URL. */
-export function addressOf(options: RedisConnectionOptions): RedisOptions {
+export function addressOf(options: Address): RedisOptions {
   const { host, port, username, password, db, tls, client } = options
   const named = { host, port, username, password, db, tls: tls === true ? {} : tls === false ? undefined : tls }
   const given = Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined))
@@ -15,7 +27,7 @@ export function addressOf(options: RedisConnectionOptions): RedisOptions {
 }
 
 /** The server for people, without its password. */
-export function whereOf(options: RedisConnectionOptions): string {
+export function whereOf(options: Address): string {
   const { host = '127.0.0.1', port = 6379, path, sentinels, db, tls } = addressOf(options)
   if (path !== undefined && path !== null) return path
   if (sentinels !== undefined && sentinels !== null)

@@ -18,9 +18,10 @@ type Command = Parameters<Redis['sendCommand']>[0]
  * The client forgets commands without an answer when a connection breaks, and those that wait to be sent when it is told to
  * disconnect while the server is away; and their promises with them. Here they fail. What waits for a server goes on waiting.
  *
+ * @param resend The client sends what has no answer again: nothing fails because a connection broke.
  * @returns what ends everything that has no answer yet.
  */
-export function failUnanswered(redis: Redis): () => void {
+export function failUnanswered(redis: Redis, resend: boolean): () => void {
   const waiting = new Set<Command>()
   const sent = new Set<Command>()
   const send = redis.sendCommand.bind(redis)
@@ -39,7 +40,7 @@ export function failUnanswered(redis: Redis): () => void {
     commands.clear()
   }
   redis.on('close', () => {
-    fail(sent, new ConnectionCutError('the connection to Redis broke before the answer came'))
+    if (!resend) fail(sent, new ConnectionCutError('the connection to Redis broke before the answer came'))
   })
   redis.on('ready', () => {
     // What waited has been sent now.
