@@ -81,6 +81,7 @@ export class Pump {
     if (fetching.length === 0 && !waited) return
     const halves = quick && window.room >= 2 * (context.dialect.worthAFetch ?? Infinity)
     const room = halves ? Math.ceil(window.room / 2) : window.room
+    // With what others have settled: else the open lists would name more than the window holds.
     await this.takeOver(this.begin(fetching, owned.filter(needsStoring), room), halves && this.host.mayGoOn)
   }
 
