@@ -23,7 +23,8 @@ const MAX_MESSAGE_BYTES = 16 * 1024 * 1024
  */
 export class PostgresBroker extends SqlBroker {
   private readonly postgres: PostgresExecutor
-  private readonly schema: string
+  /** Of its tables. */
+  readonly schema: string
 
   constructor(options: PostgresBrokerOptions = {}) {
     const settings = complete(options)

@@ -18,6 +18,10 @@ const TYPES: Readonly<Record<string, string>> = {
   expires: 'float8',
 }
 
+export function columnTypeOf(column: string): string {
+  return TYPES[column] ?? 'text'
+}
+
 /** An INSERT of many rows: one array for each column. */
 export interface Bulk extends Prepared {
   parameters(rows: readonly (readonly SqlValue[])[]): Parameter[]
@@ -50,7 +54,7 @@ export class PreparedStatements {
     const [, head, list, rest] = /^\s*(INSERT INTO \w+) \(([^)]*)\)\s+VALUES \([?, ]*\)([^?]*)$/.exec(sql) ?? []
     if (list === undefined) return undefined
     const columns = list.split(',').map((column) => column.trim())
-    const types = columns.map((column) => TYPES[column] ?? 'text')
+    const types = columns.map(columnTypeOf)
     const arrays = types.map((type, index) => `$${index + 1}::${type}[]`)
     const made = this.named(`${head} (${list}) SELECT * FROM unnest(${arrays.join(', ')})${rest}`)
     return {

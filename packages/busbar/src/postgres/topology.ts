@@ -19,7 +19,14 @@ const COLUMNS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     id: 'text',
     metadata: 'text',
     body: 'text',
+    stream: 'text',
+    stream_revision: 'bigint',
+    category: 'text',
+    correlation: 'text',
+    stored_at: 'double precision',
   },
+  busbar_streams: { stream: 'text', revision: 'bigint', first: 'bigint', last: 'text', deleted_at: 'double precision' },
+  busbar_checkpoints: { name: 'text', position: 'text', owner: 'text', token: 'bigint', expires: 'double precision' },
   busbar_delayed: { seq: 'bigint', due_at: 'double precision', topic: 'integer', partition: 'integer', body: 'text' },
   busbar_cursors: {
     grp: 'text',
@@ -30,7 +37,7 @@ const COLUMNS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     expires: 'double precision',
   },
   busbar_members: { grp: 'text', topic: 'integer', member: 'text', expires: 'double precision' },
-  busbar_tallies: { topic: 'integer', position: 'text', total: 'bigint', removed: 'bigint' },
+  busbar_tallies: { topic: 'integer', position: 'text', total: 'bigint', removed: 'bigint', swept: 'text' },
   busbar_notes: { at: 'double precision', position: 'text' },
   busbar_set_aside: {
     entry: 'bigint',
@@ -49,6 +56,15 @@ const INDEXES = [
   'busbar_set_aside_due',
   'busbar_set_aside_lane',
   'busbar_set_aside_message',
+  'busbar_events_stream',
+  'busbar_events_id',
+  'busbar_events_order',
+  'busbar_events_type',
+  'busbar_events_category',
+  'busbar_events_correlation',
+  'busbar_events_forgotten',
+  'busbar_streams_pkey',
+  'busbar_checkpoints_pkey',
 ]
 
 /** Settings of the server by which a confirmed message can be lost in a crash. */

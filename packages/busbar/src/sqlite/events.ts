@@ -1,7 +1,6 @@
 import { BrokerError } from '../broker/index.ts'
 import type { EventsDialect } from '../sql/events/dialect.ts'
 import { inOneTransaction } from '../sql/events/one-transaction.ts'
-import { textOf } from '../sql/events/transactions.ts'
 import { sqliteDialect } from './dialect.ts'
 
 /** Digits of the greatest whole number that is exact. */
@@ -26,6 +25,5 @@ export const sqliteEvents: EventsDialect = {
     throw new BrokerError(`'${position}' is no position of events in SQLite: give one that this store has told`)
   },
   given: (value) => value,
-  isTaken: (error) => /UNIQUE constraint failed: busbar_/.test(textOf(error)),
   isEntangled: () => false,
 }

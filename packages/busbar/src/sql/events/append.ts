@@ -1,19 +1,16 @@
-import {
-  type Append,
-  type Appended,
-  ConcurrencyError,
-  DuplicateEventError,
-  meet,
-  StreamDeletedError,
-  type Position,
-  type StreamInfo,
-} from '../../store/index.ts'
+import { BrokerError } from '../../broker/index.ts'
+import { type Append, type Appended, DuplicateEventError, meet, type Position } from '../../store/index.ts'
 import type { SqlValue } from '../executor.ts'
 import { placeholders } from '../rows.ts'
 import type { EventsDialect, Rows } from './dialect.ts'
 import type { Prepared, Written } from './prepared.ts'
 import { EVENT_COLUMNS, eventValues } from './rows.ts'
-import { infosOf } from './streams.ts'
+import { infosOf, type LockedInfo } from './streams.ts'
+
+/** Somebody else came between, and nothing was written. Tried again it is seen what they did. */
+export class EntangledError extends BrokerError {
+  override readonly name: string = 'EntangledError'
+}
 
 /** Rows of one INSERT. */
 const AT_ONCE = 20
@@ -27,23 +24,22 @@ export async function appendIn(
   dialect: EventsDialect,
   appends: readonly Prepared[],
 ): Promise<readonly Written[]> {
+  const names = appends.map(({ stream }) => stream)
+  const infos = await infosOf(rows, dialect, names, dialect.forUpdate)
+  // Asked when the streams are locked: what others have just appended to them is known then.
   const known = await knownIds(rows, dialect, appends)
   const repetitions = appends.map((append) => repetition(append, known))
   const fresh = appends.filter((_, index) => repetitions[index] === undefined)
-  const infos = await infosOf(
-    rows,
-    dialect,
-    fresh.map(({ stream }) => stream),
-    dialect.forUpdate,
-  )
   for (const { stream, expected, events } of fresh) {
-    meet(expected, infos.get(stream) as StreamInfo)
+    meet(expected, infos.get(stream) as LockedInfo)
     const taken = events.find(({ message }) => known.has(message.id))
     if (taken !== undefined) throw new DuplicateEventError(stream, taken.message.id)
   }
+  const carried = fresh.map(({ stream }) => infos.get(stream)?.last ?? '').reduce((a, b) => (a < b ? b : a), '')
   const written = new Map<Prepared, Written>()
   for (const append of fresh.toSorted((a, b) => (a.stream < b.stream ? -1 : 1))) {
-    written.set(append, await write(rows, dialect, append, infos.get(append.stream) as StreamInfo))
+    const { revision } = infos.get(append.stream) as LockedInfo
+    written.set(append, await write(rows, dialect, append, { revision, carried }))
   }
   return appends.map((append, index) => {
     const appended = repetitions[index]
@@ -92,9 +88,14 @@ function repetition({ stream, events }: Append, known: ReadonlyMap<string, Known
   return isSame ? { stream, revision: last.revision, position: last.position, repeated: true } : undefined
 }
 
-async function write(rows: Rows, dialect: EventsDialect, append: Prepared, info: StreamInfo): Promise<Written> {
+async function write(
+  rows: Rows,
+  dialect: EventsDialect,
+  append: Prepared,
+  from: { readonly revision: number; readonly carried: SqlValue },
+): Promise<Written> {
   const { stream, events, places, storedAt } = append
-  const moved = await move(rows, dialect, append, info)
+  const moved = await move(rows, dialect, append, from)
   const begin = moved.revision - events.length + 1
   const values = events.map(({ message }, index) => {
     const { topic, partition } = places[index] as Prepared['places'][number]
@@ -128,31 +129,31 @@ interface Moved {
   readonly last: SqlValue | undefined
 }
 
-/** Moves the stream on. One that is there is locked; one that is not may be begun by somebody else at this very moment. */
-async function move(rows: Rows, dialect: EventsDialect, append: Prepared, info: StreamInfo): Promise<Moved> {
-  const { stream, events, expected } = append
-  const { schema, last } = dialect
-  const [column, next, carried] =
+/**
+ * Moves the stream on. One that is there is locked; one that is not may be begun by somebody else at this very moment.
+ *
+ * @param carried What all streams of the append carry on together, so that readers see all of their events or none.
+ */
+async function move(
+  rows: Rows,
+  { schema, last }: EventsDialect,
+  { stream, events }: Prepared,
+  { revision, carried }: { readonly revision: number; readonly carried: SqlValue },
+): Promise<Moved> {
+  const [column, next, taken] =
     last === undefined
       ? ['', '', '']
-      : [`, ${last.column}`, `, ${last.next}`, `, ${last.column} = GREATEST(s.${last.column}, excluded.${last.column})`]
+      : [`, ${last.column}`, `, GREATEST(${last.next}, ?)`, `, ${last.column} = excluded.${last.column}`]
   const [row] = await rows.all(
     `INSERT INTO ${schema}busbar_streams AS s (stream, revision, first${column}) VALUES (?, ?, 0${next})
-     ON CONFLICT (stream) DO UPDATE SET revision = s.revision + excluded.revision + 1${carried}
-     WHERE s.deleted_at IS NULL AND s.revision >= ? AND s.revision <= ? RETURNING revision${column}`,
-    [
-      stream,
-      events.length - 1,
-      expected === 'any' ? -1 : info.revision,
-      expected === 'any' ? Number.MAX_SAFE_INTEGER : info.revision,
-    ],
+     ON CONFLICT (stream) DO UPDATE SET revision = s.revision + excluded.revision + 1${taken}
+     WHERE s.deleted_at IS NULL AND s.revision = ? RETURNING revision${column}`,
+    [stream, events.length - 1, ...(last === undefined ? [] : [carried]), revision],
   )
-  if (row !== undefined) {
-    return { revision: Number(row['revision']), last: last === undefined ? undefined : (row[last.column] ?? null) }
+  if (row === undefined) {
+    throw new EntangledError(`stream '${stream}' was begun by somebody else while an append began it: append again`)
   }
-  const now = (await infosOf(rows, dialect, [stream], '')).get(stream) as StreamInfo
-  if (now.deletedAt !== undefined) throw new StreamDeletedError(stream)
-  throw new ConcurrencyError(stream, expected, now.revision)
+  return { revision: Number(row['revision']), last: last === undefined ? undefined : (row[last.column] ?? null) }
 }
 
 function insertion({ schema, last }: EventsDialect, rows: number): string {

@@ -36,9 +36,7 @@ export interface EventsDialect {
   valueOf(position: Position): SqlValue
   /** A value as a transaction of the user's takes it. */
   given(value: SqlValue): SqlValue
-  /** Whether an id was taken, or a stream begun, by somebody else at the same time. */
-  isTaken(error: unknown): boolean
-  /** Whether the same may work when it is tried again, one by one: nothing of it has happened. */
+  /** Whether somebody else came between: nothing of it has happened, and tried again, one by one, it is seen what they did. */
   isEntangled(error: unknown): boolean
 }
 

@@ -2,7 +2,7 @@ import type { SqlContext } from '../context.ts'
 import { BrokerError } from '../../broker/index.ts'
 import { pauseAfter } from '../backoff.ts'
 import type { EventsDialect } from './dialect.ts'
-import { appendIn } from './append.ts'
+import { appendIn, EntangledError } from './append.ts'
 import type { Outcome, Prepared, Written } from './prepared.ts'
 
 interface Waiting {
@@ -121,21 +121,31 @@ export class Grouping {
   }
 }
 
-/** In a transaction of its own; again where somebody else came between, because then it is seen what they did. */
+/** In a transaction of its own. */
 export function appendAlone(
   context: SqlContext,
   dialect: EventsDialect,
   appends: readonly Prepared[],
 ): Promise<readonly Written[]> {
-  return persistently(context, async () => {
-    for (let tries = 1; ; tries++) {
-      try {
-        return await context.executor.write((sql) => appendIn(sql, dialect, appends))
-      } catch (error) {
-        if (!dialect.isEntangled(error) || tries === TRIES) throw error
-      }
+  return persistently(context, () =>
+    disentangled(dialect, () => context.executor.write((sql) => appendIn(sql, dialect, appends))),
+  )
+}
+
+/** Again where somebody else came between, because then it is seen what they did. */
+export async function disentangled<T>(
+  dialect: EventsDialect,
+  work: () => Promise<T>,
+  mayRepeat: () => boolean = () => true,
+): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work()
+    } catch (error) {
+      const isEntangled = error instanceof EntangledError || dialect.isEntangled(error)
+      if (!isEntangled || tries === TRIES || !mayRepeat()) throw error
     }
-  })
+  }
 }
 
 /** Again where the connection broke: what had been written all the same is recognised by the ids of its events. */

@@ -4,6 +4,7 @@ import type { SqlValue, Values } from '../executor.ts'
 import { bodySize } from '../rows.ts'
 import type { EventsDialect } from './dialect.ts'
 import { MESSAGE_AT, READ_COLUMNS, storedEvent, topicOf } from './rows.ts'
+import type { Settling } from './settling.ts'
 
 /** Most events of a page, and about the most bytes of bodies: what a reader holds in memory at a time. */
 const PAGE = { events: 1_000, bytes: 4 * 1024 * 1024 }
@@ -28,9 +29,11 @@ export class Reading {
   private readonly dialect: EventsDialect
   private readonly messages: string
 
+  private readonly settling: Settling
   private readonly assertRunning: () => void
 
-  constructor(context: SqlContext, dialect: EventsDialect, assertRunning: () => void) {
+  constructor(context: SqlContext, dialect: EventsDialect, settling: Settling, assertRunning: () => void) {
+    this.settling = settling
     this.assertRunning = assertRunning
     this.context = context
     this.dialect = dialect
@@ -57,12 +60,13 @@ export class Reading {
 
   all({ after = BEGINNING, types, categories, limit }: ReadAllOptions): AsyncGenerator<StoredEvent> {
     let position = after
-    if (types?.length === 0 || categories?.length === 0) limit = 0
-    return this.pages(limit, (last, wanted) => {
+    const most = types?.length === 0 || categories?.length === 0 ? 0 : limit
+    const next = (last: StoredEvent | undefined, wanted: number): Source => {
       if (last !== undefined) position = last.position
       const where = `stream_revision >= 0 AND position > ?${this.dialect.settled}`
       return this.filtered(where, this.dialect.valueOf(position), { types, categories, wanted })
-    })
+    }
+    return this.pages(most, next, () => this.settling.wait())
   }
 
   correlated(correlationId: string): AsyncGenerator<StoredEvent> {
@@ -101,8 +105,10 @@ export class Reading {
   private async *pages(
     limit: number | undefined,
     next: (last: StoredEvent | undefined, wanted: number) => Source,
+    first?: () => Promise<void>,
   ): AsyncGenerator<StoredEvent> {
     this.assertRunning()
+    await first?.()
     let left = limit ?? Infinity
     let last: StoredEvent | undefined
     while (left > 0) {

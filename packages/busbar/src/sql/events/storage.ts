@@ -1,4 +1,4 @@
-import { BrokerError } from '../../broker/index.ts'
+import { BrokerError, UnsupportedError } from '../../broker/index.ts'
 import {
   type Append,
   type Appended,
@@ -22,12 +22,13 @@ import type { Topic } from '../topics.ts'
 import { appendIn } from './append.ts'
 import { SqlCheckpoints } from './checkpoints.ts'
 import type { EventsDialect } from './dialect.ts'
-import { appendAlone, Grouping, persistently } from './grouping.ts'
+import { appendAlone, disentangled, Grouping, persistently } from './grouping.ts'
 import { Listening } from './listening.ts'
 import type { Prepared, Written } from './prepared.ts'
 import { Reading } from './reading.ts'
 import { assertEventStorable } from './rows.ts'
-import { deleteIn, infosOf, truncateIn } from './streams.ts'
+import { Settling } from './settling.ts'
+import { deleteIn, infosOf, told, truncateIn } from './streams.ts'
 import { countOn, headOf } from './tally.ts'
 import { OwnTransaction, within } from './transactions.ts'
 
@@ -50,6 +51,7 @@ export class SqlEventStorage implements EventStorage {
   private readonly context: SqlContext
   private readonly dialect: EventsDialect
   private readonly grouping: Grouping
+  private readonly settling: Settling
   private readonly reading: Reading
   private readonly listening: Listening
   private unfollow: (() => void) | undefined
@@ -72,7 +74,8 @@ export class SqlEventStorage implements EventStorage {
     this.dialect = dialect
     this.checkpoints = new SqlCheckpoints(log.context, dialect)
     this.grouping = new Grouping(log.context, dialect)
-    this.reading = new Reading(log.context, dialect, () => this.assertRunning())
+    this.settling = new Settling(log.context, dialect)
+    this.reading = new Reading(log.context, dialect, this.settling, () => this.assertRunning())
     this.listening = new Listening(log.context, dialect)
   }
 
@@ -86,7 +89,12 @@ export class SqlEventStorage implements EventStorage {
     checkAppends(appends, this.capabilities.maxEventBytes, this.name)
     for (const { stream, events } of appends) for (const { message } of events) assertEventStorable(stream, message)
     const { tx, inline } = options
-    if (tx !== undefined) return this.appendWithin(tx, appends, inline)
+    if (tx !== undefined && inline !== undefined) {
+      throw new UnsupportedError(
+        "an append takes 'tx' or 'inline', not both: in a transaction of yours, call your function yourself",
+      )
+    }
+    if (tx !== undefined) return this.appendWithin(tx, appends)
     const storedAt = this.context.now()
     const { topics } = this.context
     const names = namesOf(appends)
@@ -95,6 +103,7 @@ export class SqlEventStorage implements EventStorage {
     const prepared = this.prepare(appends, found, storedAt)
     const written = await this.write(prepared, inline)
     this.tell(prepared, written)
+    for (const { appended } of written) this.settling.appended(appended.position)
     return written.map(({ appended }) => appended)
   }
 
@@ -113,12 +122,13 @@ export class SqlEventStorage implements EventStorage {
   async info(stream: string): Promise<StreamInfo> {
     this.assertRunning()
     const infos = await infosOf(this.context.executor, this.dialect, [stream], '')
-    return infos.get(stream) as StreamInfo
+    return told(infos.get(stream) as StreamInfo)
   }
 
   async head(): Promise<StoreHead> {
     this.assertRunning()
     const { executor } = this.context
+    await this.settling.wait()
     const { position, count, worthKeeping } = await executor.read((sql) => headOf(sql, this.dialect))
     if (worthKeeping) await executor.write((sql) => countOn(sql, this.dialect))
     return { position, count }
@@ -177,19 +187,13 @@ export class SqlEventStorage implements EventStorage {
   }
 
   /** What comes of it is the user's commit: nobody is woken before, and who polls sees it then. */
-  private async appendWithin(
-    tx: Transaction,
-    appends: readonly Append[],
-    inline: AppendOptions['inline'],
-  ): Promise<readonly Appended[]> {
-    const written = await within(tx, this.dialect, async (rows) => {
-      const topics = await this.context.topics.ensureIn(rows, this.dialect.schema, namesOf(appends))
-      const prepared = this.prepare(appends, topics, this.context.now())
-      const all = await appendIn(rows, this.dialect, prepared)
-      const stored = inOrder(all)
-      if (inline !== undefined && stored.length > 0) await inline(tx, stored)
-      return all
-    })
+  private async appendWithin(tx: Transaction, appends: readonly Append[]): Promise<readonly Appended[]> {
+    const written = await disentangled(this.dialect, () =>
+      within(tx, this.dialect, async (rows) => {
+        const topics = await this.context.topics.ensureIn(rows, this.dialect.schema, namesOf(appends))
+        return appendIn(rows, this.dialect, this.prepare(appends, topics, this.context.now()))
+      }),
+    )
     return written.map(({ appended }) => appended)
   }
 
@@ -200,24 +204,28 @@ export class SqlEventStorage implements EventStorage {
     return appendAlone(this.context, this.dialect, prepared)
   }
 
-  /** Not tried again by itself: what the function does beside is the user's. */
+  /** What the function does beside is the user's: once it has begun, nothing is tried again. */
   private writeInline(
     prepared: readonly Prepared[],
     inline: NonNullable<AppendOptions['inline']>,
   ): Promise<readonly Written[]> {
-    return this.context.executor.write(async (sql) => {
-      const written = await appendIn(sql, this.dialect, prepared)
-      const stored = inOrder(written)
-      if (stored.length === 0) return written
-      if (this.dialect.asUsual !== undefined) await sql.all(this.dialect.asUsual)
-      const tx = new OwnTransaction(sql, this.dialect)
-      try {
-        await inline(tx, stored)
-      } finally {
-        tx.end()
-      }
-      return written
-    })
+    let begun = false
+    const write = (): Promise<readonly Written[]> =>
+      this.context.executor.write(async (sql) => {
+        const written = await appendIn(sql, this.dialect, prepared)
+        const stored = inOrder(written)
+        if (stored.length === 0) return written
+        begun = true
+        if (this.dialect.asUsual !== undefined) await sql.all(this.dialect.asUsual)
+        const tx = new OwnTransaction(sql, this.dialect)
+        try {
+          await inline(tx, stored)
+        } finally {
+          tx.end()
+        }
+        return written
+      })
+    return disentangled(this.dialect, write, () => !begun)
   }
 
   private prepare(appends: readonly Append[], topics: readonly Topic[], storedAt: number): Prepared[] {

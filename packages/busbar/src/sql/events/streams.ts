@@ -10,12 +10,12 @@ export async function infosOf(
   dialect: EventsDialect,
   streams: readonly string[],
   forUpdate: string,
-): Promise<ReadonlyMap<string, StreamInfo>> {
-  const infos = new Map<string, StreamInfo>()
+): Promise<ReadonlyMap<string, LockedInfo>> {
+  const infos = new Map<string, LockedInfo>()
   if (streams.length === 0) return infos
   for (const stream of streams) infos.set(stream, { stream, revision: -1, first: 0 })
   const found = await rows.all(
-    `SELECT stream, revision, first, deleted_at, deleted_by FROM ${dialect.schema}busbar_streams
+    `SELECT stream, revision, first, deleted_at, deleted_by${dialect.last === undefined ? '' : `, ${dialect.last.column} AS last`} FROM ${dialect.schema}busbar_streams
      WHERE stream IN (${dialect.listed}) ORDER BY stream${forUpdate}`,
     [JSON.stringify(streams)],
   )
@@ -23,10 +23,19 @@ export async function infosOf(
   return infos
 }
 
-function infoOf(row: Row): StreamInfo {
+/** Beside what readers are told: what its next event has to come after (`EventsDialect.last`). */
+export interface LockedInfo extends StreamInfo {
+  readonly last?: string
+}
+
+export function told({ last: _, ...info }: LockedInfo): StreamInfo {
+  return info
+}
+
+function infoOf(row: Row): LockedInfo {
   const info = { stream: row['stream'] as string, revision: Number(row['revision']), first: Number(row['first']) }
-  const { deleted_at: deletedAt, deleted_by: deletedBy } = row
-  if (deletedAt === null) return info
+  const { deleted_at: deletedAt, deleted_by: deletedBy, last } = row
+  if (deletedAt === null) return typeof last === 'string' ? { ...info, last } : info
   return { ...info, deletedAt: Number(deletedAt), ...(typeof deletedBy === 'string' ? { deletedBy } : {}) }
 }
 
@@ -46,7 +55,7 @@ export async function deleteIn(
   { expected, by, at }: Deletion,
 ): Promise<StreamInfo> {
   const info = await lockedInfo(sql, dialect, stream)
-  if (info.deletedAt !== undefined) return info
+  if (info.deletedAt !== undefined) return told(info)
   meet(expected, info)
   if (info.revision === -1) throw new ConcurrencyError(stream, 'exists', -1)
   await forget(sql, dialect, stream, info.revision + 1)

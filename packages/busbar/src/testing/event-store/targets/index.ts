@@ -6,6 +6,7 @@ const storages: Readonly<Record<string, string | undefined>> = {
   memory: undefined,
   sqlite: undefined,
   redis: 'BUSBAR_REDIS_URL',
+  postgres: 'BUSBAR_POSTGRES_URL',
 }
 
 export const builtInStorages: readonly string[] = Object.keys(storages)
