@@ -37,13 +37,15 @@ export function postgresEvents(name: string): EventsDialect {
     schema,
     forUpdate: ' FOR UPDATE',
     // As text, because clients disagree about how lists and JSON are given.
-    listed: 'SELECT json_array_elements_text((?::text)::json)',
+    isListed: (column) => `${column} = ANY (ARRAY(SELECT json_array_elements_text((?::text)::json)))`,
     settled: ` AND ${settled}`,
     end: `SELECT ${HORIZON} AS position`,
-    held: `SELECT 1 AS held FROM ${schema}busbar_messages WHERE stream_revision >= 0 AND position >= ${HORIZON} LIMIT 1`,
+    held: `SELECT position FROM ${schema}busbar_messages WHERE stream_revision >= 0 AND position >= ${HORIZON}
+      ORDER BY position DESC LIMIT 1`,
     last: { column: 'last', next, position: `?::text || '.' || ${number}` },
     endsByBytes: true,
     asUsual: AS_USUAL,
+    makesTopicsApart: true,
     groupsStreams: false,
     groupsAtOnce: 2,
     group: (context, appends) => groups(context.executor, appends),
@@ -53,7 +55,7 @@ export function postgresEvents(name: string): EventsDialect {
       throw new BrokerError(`'${position}' is no position of events in Postgres: give one that this store has told`)
     },
     given: (value: SqlValue) => {
-      return typeof value === 'string' || value instanceof Uint8Array ? (parameter(value) as string) : value
+      return typeof value === 'string' || value instanceof Uint8Array ? parameter(value) : value
     },
     isEntangled: (error) => TAKEN.test(textOf(error)) || (error instanceof PostgresError && RETRIED.has(error.code)),
   }

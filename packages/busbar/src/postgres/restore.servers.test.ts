@@ -8,6 +8,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { type OwnServer, startServer } from '../../../../script/servers/start.ts'
+import type { NewEvent } from '../store/index.ts'
+import { PostgresEventStorage } from './index.ts'
 import { collector, out, spec, until, World } from './fixtures/world.ts'
 
 let folder: string
@@ -91,6 +93,36 @@ test('transaction ids begin anew in a new cluster: after a dump was restored the
     expect(ofKey(whole, key)).toEqual(Array.from({ length: 20 }, (_, n) => 2 * n + odd))
   }
   await Promise.all(brokers.map((broker) => broker.stop()))
+})
+
+test('events that were restored into a new cluster are read before those that are appended there, and streams go on', async () => {
+  const world = worldOf(server)
+  const client = await world.client()
+  for (let n = 0; n < 50; n++) await client.query('SELECT pg_current_xact_id()')
+  const event = (body: string): NewEvent => ({ topic: 'events', message: out(body).message })
+  const first = new PostgresEventStorage({ broker: await world.broker() })
+  await first.append([{ stream: 'order-1', events: [event('0'), event('1')], expected: 'none' }])
+  const claim = await first.checkpoints.claim('mails', 'a', 1)
+  const place = await first.head()
+  if (claim !== undefined) await first.checkpoints.advance(claim, place.position)
+
+  const target = await start('events')
+  const dump = execFileSync(program('pg_dump'), ['--format=custom', `--schema=${world.schema}`, server.url])
+  execFileSync(program('pg_restore'), [`--dbname=${target.url}`, '--exit-on-error'], { input: dump })
+  const second = new PostgresEventStorage({ broker: await world.broker({ url: target.url }) })
+  await second.append([{ stream: 'order-1', events: [event('2')], expected: 1 }])
+  await second.append([{ stream: 'order-2', events: [event('3')], expected: 'none' }])
+  const read = async (after: string): Promise<unknown[]> => {
+    const bodies: unknown[] = []
+    for await (const one of second.readAll({ after })) bodies.push(one.message.body)
+    return bodies
+  }
+  await until(async () => (await read('')).length === 4)
+  expect(await read('')).toEqual(['0', '1', '2', '3'])
+  expect(await read((await second.checkpoints.get('mails'))?.position ?? ''), 'what is new comes after').toEqual([
+    '2',
+    '3',
+  ])
 })
 
 test('a server that is killed with -9 and comes back only delays: nothing confirmed is lost, nothing is there twice', async () => {

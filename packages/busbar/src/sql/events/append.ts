@@ -62,7 +62,7 @@ async function knownIds(
   const ids = appends.flatMap(({ events }) => events.map(({ message }) => message.id))
   const found = await rows.all(
     `SELECT id, stream, stream_revision, position FROM ${dialect.schema}busbar_messages
-     WHERE id IN (${dialect.listed}) AND stream IS NOT NULL`,
+     WHERE ${dialect.isListed('id')} AND stream IS NOT NULL`,
     [JSON.stringify(ids)],
   )
   return new Map(

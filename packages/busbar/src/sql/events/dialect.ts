@@ -11,11 +11,11 @@ export interface EventsDialect {
   readonly schema: string
   /** Ends a SELECT of rows that are about to be changed. */
   readonly forUpdate: string
-  /** What `IN` asks for, with a list as JSON text as its one parameter. */
-  readonly listed: string
+  /** Whether a column is one of a list, which is JSON text and the one parameter: by an index, even where the table is empty. */
+  isListed(column: string): string
   /** Of readers of the whole store: only what nothing can precede any more. Begins with AND, or is empty. */
   readonly settled: string
-  /** Whether something is committed that `settled` keeps back; gives a row if so. Absent: there is no such thing. */
+  /** A query for the `position` of the last that is committed and kept back by `settled`, if any is. Absent: there is no such thing. */
   readonly held?: string
   /** Where the stream's last event is, beside its revision: a column that appends carry on. Absent: it needs none. */
   readonly last?: { readonly column: string; readonly next: string; readonly position: string }
@@ -25,6 +25,11 @@ export interface EventsDialect {
   readonly endsByBytes: boolean
   /** A query that gives the rest of a transaction the settings that a connection of the user's would have. */
   readonly asUsual?: string
+  /**
+   * Whether a topic that an append in a transaction of the user's needs is made beside that transaction: nobody else who needs it
+   * waits for its end then. Not where one writer excludes all others.
+   */
+  readonly makesTopicsApart: boolean
   /** Whether several appends to one stream may be in one group. */
   readonly groupsStreams: boolean
   /** Most groups under way at a time. */

@@ -92,7 +92,7 @@ export class Reading {
     }
     const [column, values] = types === undefined ? ['category', categories ?? []] : ['type', types]
     const both = types !== undefined && categories !== undefined
-    const listed = both ? ` AND category IN (${this.dialect.listed})` : ''
+    const listed = both ? ` AND ${this.dialect.isListed('category')}` : ''
     const one = `SELECT ${READ_COLUMNS} FROM ${this.messages} WHERE ${column} = ? AND ${where}${listed} ORDER BY position LIMIT ?`
     const parts = [...new Set(values)]
     return {

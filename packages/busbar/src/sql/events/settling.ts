@@ -3,20 +3,17 @@ import { pauseWhileHeld } from '../backoff.ts'
 import type { SqlContext } from '../context.ts'
 import type { EventsDialect } from './dialect.ts'
 
-/** Milliseconds that a reader waits for what its own process has appended. */
+/** Milliseconds that a reader of the whole store waits for what is committed and cannot be read yet. */
 const PATIENCE = 5_000
 
 /**
- * Whoever appends and then reads the whole store finds what was appended: a reader waits until nothing that is still open can
- * come before it. Mostly that is a matter of milliseconds; where a transaction stays open for long, it reads what there is.
+ * Whoever reads the whole store finds what was committed before, also a moment before: it waits until nothing that is still open
+ * can come between. Mostly that is a matter of milliseconds; where a transaction stays open for long, it reads what there is.
  */
 export class Settling {
   private readonly context: SqlContext
   private readonly dialect: EventsDialect
-  /** Of the last event that was appended here. */
-  private last: Position = ''
-  private settled: Position = ''
-  /** A reader has waited in vain: nobody waits again until readers have come past this. */
+  /** A reader has waited in vain: nobody waits again until this can be read. */
   private gaveUp: Position | undefined
 
   constructor(context: SqlContext, dialect: EventsDialect) {
@@ -24,29 +21,26 @@ export class Settling {
     this.dialect = dialect
   }
 
-  appended(position: Position): void {
-    if (position > this.last) this.last = position
-  }
-
-  get isSettled(): boolean {
-    return this.dialect.held === undefined || this.last <= this.settled
-  }
-
   async wait(): Promise<void> {
-    if (this.isSettled) return
-    const { last } = this
+    if (this.dialect.held === undefined) return
+    const held = await this.ask(this.dialect.held)
+    if (held === undefined) return
     const deadline = performance.now() + PATIENCE
     for (let looks = 0; ; looks++) {
-      const [row] = await this.context.executor.all(this.dialect.end)
-      const end = row?.['position'] as Position
-      if (end > this.settled) this.settled = end
+      const end = await this.ask(this.dialect.end)
+      if (end === undefined || end > held) return
       if (this.gaveUp !== undefined && end > this.gaveUp) this.gaveUp = undefined
-      if (end > last || this.gaveUp !== undefined) return
+      if (this.gaveUp !== undefined) return
       if (performance.now() > deadline) {
-        this.gaveUp = last
+        this.gaveUp = held
         return
       }
       await new Promise((resolve) => setTimeout(resolve, pauseWhileHeld(looks)))
     }
+  }
+
+  private async ask(query: string): Promise<Position | undefined> {
+    const [row] = await this.context.executor.all(query)
+    return row === undefined ? undefined : (row['position'] as Position)
   }
 }

@@ -103,7 +103,6 @@ export class SqlEventStorage implements EventStorage {
     const prepared = this.prepare(appends, found, storedAt)
     const written = await this.write(prepared, inline)
     this.tell(prepared, written)
-    for (const { appended } of written) this.settling.appended(appended.position)
     return written.map(({ appended }) => appended)
   }
 
@@ -188,10 +187,13 @@ export class SqlEventStorage implements EventStorage {
 
   /** What comes of it is the user's commit: nobody is woken before, and who polls sees it then. */
   private async appendWithin(tx: Transaction, appends: readonly Append[]): Promise<readonly Appended[]> {
+    const names = namesOf(appends)
+    const { topics } = this.context
+    const apart = this.dialect.makesTopicsApart ? await topics.ensure(names) : undefined
     const written = await disentangled(this.dialect, () =>
       within(tx, this.dialect, async (rows) => {
-        const topics = await this.context.topics.ensureIn(rows, this.dialect.schema, namesOf(appends))
-        return appendIn(rows, this.dialect, this.prepare(appends, topics, this.context.now()))
+        const found = apart ?? (await topics.ensureIn(rows, this.dialect.schema, names))
+        return appendIn(rows, this.dialect, this.prepare(appends, found, this.context.now()))
       }),
     )
     return written.map(({ appended }) => appended)
