@@ -115,6 +115,23 @@ export const liveChecks: readonly StorageCheck[] = [
     },
   },
   {
+    name: 'a process that appends nothing itself sees soon what another appends, one after the other',
+    needs: (c) => c.multiProcess,
+    async run(ctx) {
+      const [one, other] = await Promise.all([ctx.child(), ctx.child()])
+      await Promise.all([one.follow(), other.follow()])
+      for (let n = 0; n < 10; n++) {
+        // Each is the silent one for five rounds.
+        const [writer, reader] = n < 5 ? [one, other] : [other, one]
+        await writer.append(to('order-1', 1))
+        await ctx.eventually(
+          () => reader.followed.length > n,
+          () => `process ${reader.pid} to see event ${n} of process ${writer.pid}`,
+        )
+      }
+    },
+  },
+  {
     name: "two processes see each other's appends soon, in the same order",
     needs: (c) => c.multiProcess,
     async run(ctx) {
