@@ -3,7 +3,7 @@ import type { BrokerEntry, BrokerUrl } from './entry.ts'
 import { withRetention } from './sqlite.ts'
 
 /** Where a Redis server is and how to talk to it. */
-interface RedisServerConfig {
+export interface RedisServerConfig {
   /** `redis://user:password@host:port/db`, or `rediss://` for TLS. What is named beside it wins over it. Default `redis://127.0.0.1:6379`. */
   readonly url?: string
   readonly host?: string
@@ -43,7 +43,7 @@ export interface RedisPubSubConfig {
   }
 }
 
-const server = {
+export const server = {
   url: { kind: secret, env: 'BUSBAR_REDIS_URL' },
   host: { kind: text, env: 'BUSBAR_REDIS_HOST' },
   port: { kind: count(1), env: 'BUSBAR_REDIS_PORT' },
@@ -57,12 +57,14 @@ const server = {
 } as const
 
 /** Parameters that ioredis itself reads from a URL. */
-const clientParameters = ['family']
+export const clientParameters = ['family']
 
-const ofUrl = ({ href }: BrokerUrl): Record<string, unknown> => ({ url: href.replace(/^(rediss?)\+pubsub:/, '$1:') })
+export const ofUrl = ({ href }: BrokerUrl): Record<string, unknown> => ({
+  url: href.replace(/^(rediss?)\+pubsub:/, '$1:'),
+})
 
 /** Who names a server by hand does not mean the address that the environment names. */
-function complete(
+export function complete(
   settings: Record<string, unknown>,
   given: Readonly<Record<string, unknown>>,
 ): Record<string, unknown> {
