@@ -1,4 +1,4 @@
-import { code, count, flagOrCode, secret, text } from '../fields.ts'
+import { code, count, type Fields, flagOrCode, secret, text } from '../fields.ts'
 import type { BrokerEntry, BrokerUrl } from './entry.ts'
 import { withRetention } from './sqlite.ts'
 
@@ -43,7 +43,7 @@ export interface RedisPubSubConfig {
   }
 }
 
-export const server = {
+export const server: Fields = {
   url: { kind: secret, env: 'BUSBAR_REDIS_URL' },
   host: { kind: text, env: 'BUSBAR_REDIS_HOST' },
   port: { kind: count(1), env: 'BUSBAR_REDIS_PORT' },
@@ -54,7 +54,7 @@ export const server = {
   prefix: { kind: text, env: 'BUSBAR_REDIS_PREFIX' },
   client: { kind: code },
   logger: { kind: code },
-} as const
+}
 
 /** Parameters that ioredis itself reads from a URL. */
 export const clientParameters = ['family']
