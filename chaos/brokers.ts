@@ -19,3 +19,9 @@ export const chaosBrokers: Readonly<Record<string, ChaosBroker>> = {
   rabbitmq: { server: 'rabbitmq', setting: 'quorum queues, publisher confirms' },
   nats: { server: 'nats', setting: 'JetStream on disk, sync_interval always' },
 }
+
+/** What the run of outbox and inbox relays to, where no other broker is named. */
+export const outboxBroker = 'redis-streams'
+
+/** Names that a run can be asked for, each with the server that it needs, where it needs one. */
+export const chaosRuns: Readonly<Record<string, ChaosBroker>> = { ...chaosBrokers, outbox: redis }

@@ -6,16 +6,19 @@ import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import type { ConformanceTarget } from '../packages/busbar/src/testing/conformance/target.ts'
 import { targetOf } from '../packages/busbar/src/testing/conformance/targets/index.ts'
-import { chaosBrokers } from './brokers.ts'
+import { chaosBrokers, chaosRuns, outboxBroker } from './brokers.ts'
 import { NotDurableError } from './place.ts'
+import { runOutboxChaos } from './outbox/run.ts'
 import { runChaos } from './run.ts'
 
 const usage = `Usage: npm run chaos -- <broker> [options]
 
-  <broker>          ${Object.keys(chaosBrokers).join(', ')}, or the path of a module that exports createBroker
-  --messages <n>    messages to publish (default 100000)
-  --rate <n>        messages in a second, at most (default 2000)
-  --short           3000 messages at 400 a second
+  <broker>          ${Object.keys(chaosBrokers).join(', ')}, or the path of a module that exports createBroker;
+                    or outbox: orders with an outbox, relayed to --to, handled with an inbox
+  --to <broker>     with outbox: what it is relayed to (default ${outboxBroker})
+  --messages <n>    messages to publish (default 100000; with outbox 20000)
+  --rate <n>        messages in a second, at most (default 2000; with outbox 200)
+  --short           3000 messages at 400 a second (with outbox 900 at 60)
   --seed <n>        draws the faults; told with the result (default: another each time)
   --patience <s>    seconds without movement after which what has not come is lost (default 60)
   --keep            keeps the ledger and the server's data, and tells where
@@ -31,6 +34,7 @@ async function main(): Promise<number> {
     allowPositionals: true,
     options: {
       messages: { type: 'string' },
+      to: { type: 'string', default: outboxBroker },
       rate: { type: 'string' },
       short: { type: 'boolean', default: false },
       seed: { type: 'string' },
@@ -42,15 +46,17 @@ async function main(): Promise<number> {
     },
   })
   if (values.brokers) {
-    for (const [each, { server = '' }] of Object.entries(chaosBrokers))
+    for (const [each, { server = '' }] of Object.entries(chaosRuns))
       process.stdout.write(`${each} ${server}`.trimEnd() + '\n')
     return 0
   }
   const [name, ...more] = positionals
   if (name === undefined || more.length > 0 || values.help) return refuse(usage, values.help ? 0 : 2)
   const { short } = values
-  const messages = Number(values.messages ?? (short ? 3_000 : 100_000))
-  const rate = Number(values.rate ?? (short ? 400 : 2_000))
+  const isOutbox = name === 'outbox'
+  const [most, fastest] = isOutbox ? (short ? [900, 60] : [20_000, 200]) : short ? [3_000, 400] : [100_000, 2_000]
+  const messages = Number(values.messages ?? most)
+  const rate = Number(values.rate ?? fastest)
   const seed = Number(values.seed ?? randomInt(1_000_000))
   const patience = Number(values.patience) * 1_000
   for (const [option, value] of Object.entries({ messages, rate, seed, patience })) {
@@ -58,12 +64,13 @@ async function main(): Promise<number> {
       return refuse(`--${option} must be a number above 0\n\n${usage}`, 2)
     }
   }
-  const target = targetFor(name)
-  if (target === undefined) return refuse(`There is no durable broker and no module '${name}'.\n\n${usage}`, 2)
+  const over = isOutbox ? values.to : name
+  const target = targetFor(over)
+  if (target === undefined) return refuse(`There is no durable broker and no module '${over}'.\n\n${usage}`, 2)
   try {
-    const result = await runChaos({
+    const result = await (isOutbox ? runOutboxChaos : runChaos)({
       target,
-      broker: chaosBrokers[name] ?? { setting: 'of its own' },
+      broker: chaosBrokers[over] ?? { setting: 'of its own' },
       messages: Math.ceil(messages),
       rate,
       seed,

@@ -199,7 +199,7 @@ class Run {
     else if ('handled' in word) this.#ledger.handled(word.handled, Number(name.at(-1)))
     else if ('trouble' in word) this.#trouble(word.trouble)
     else if ('ready' in word) this.#ready.add(name)
-    else this.#done.add(name)
+    else if ('done' in word) this.#done.add(name)
   }
 
   #trouble(text: string): void {

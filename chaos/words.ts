@@ -39,6 +39,8 @@ export type Word =
   | { readonly published: readonly Numbered[] }
   | { readonly confirmed: readonly Numbered[] }
   | { readonly handled: readonly Handling[] }
+  /** Transactions of an application that it rolled back on purpose. */
+  | { readonly rolledBack: number }
   /** The publisher has nothing more to publish. */
   | { readonly done: true }
   /** A start, subscribe or publish that was refused; it is tried again. */

@@ -179,7 +179,11 @@ function helloWorld(text: string): { program: string; output: string; tour: stri
 const TOUR = `
 import { command, createEventBus, enrichment, event, filtering, logging, type Message, on, query, timeout, typed } from 'busbar'
 import { bridge } from 'busbar/bridge'
+import { pgInbox } from 'busbar/inbox'
 import { MemoryBroker } from 'busbar/memory'
+import { fromPg } from 'busbar/transaction'
+declare const client: { query(text: string, values?: unknown[]): Promise<{ rows: Record<string, unknown>[] }>; release(): void }
+declare const pool: { connect(): Promise<typeof client> }
 const bus = await createEventBus('memory:')
 const OrderPlaced = event('OrderPlaced', typed<{ orderId: string }>())
 const OrderCancelled = event('OrderCancelled', typed<{ orderId: string; reason: string }>())
