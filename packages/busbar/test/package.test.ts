@@ -107,6 +107,15 @@ describe('the packed library', () => {
       expect(await complaints(project, 'tour.ts', `${TOUR}\n${readme.tour}`)).toBe('')
     })
 
+    test('type-checks and runs the page on event sourcing, block after block as one program', async () => {
+      const page = await readFile(join(root, 'docs/event-sourcing.md'), 'utf8')
+      const blocks = Array.from(page.matchAll(/^```ts\n([\s\S]*?)^```$/gm), ([, block]) => block)
+      expect(blocks.length).toBeGreaterThan(5)
+      expect(await complaints(project, 'event-sourcing.ts', blocks.join('\n'))).toBe('')
+      const { code, stderr } = await node(['event-sourcing.ts'], project)
+      expect(code, stderr).toBe(0)
+    })
+
     test("type-checks and runs the README's hello world, which prints what the README says", async () => {
       expect(await complaints(project, 'hello.ts', readme.program)).toBe('')
       const { code, stdout, stderr } = await node(['hello.ts'], project)

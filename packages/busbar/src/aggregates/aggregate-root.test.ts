@@ -5,7 +5,7 @@ import { command, DomainEvent, event, typed, ValidationError } from '../message/
 import { ConcurrencyError } from '../store/index.ts'
 import { AggregateRoot } from './aggregate-root.ts'
 import { Cart, ItemAdded, item, storeOver } from './fixtures/orders.ts'
-import { type Opened, storages } from './fixtures/storages.ts'
+import { type Opened, storages } from '../eventstore/fixtures/storages.ts'
 import { repository } from './make-repository.ts'
 
 const at = new Date('2026-03-04T05:06:07Z')

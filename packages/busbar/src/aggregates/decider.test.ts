@@ -6,7 +6,7 @@ import { createFakeClock } from '../testing/index.ts'
 import { decider } from './decider.ts'
 import { AggregateEndedError, AggregateNotFoundError } from './errors.ts'
 import { AddItem, item, ItemAdded, Noop, Order, Paid, Pay, storeOver } from './fixtures/orders.ts'
-import { type Opened, storages } from './fixtures/storages.ts'
+import { type Opened, storages } from '../eventstore/fixtures/storages.ts'
 import { repository } from './make-repository.ts'
 
 const at = new Date('2026-03-04T05:06:07Z')

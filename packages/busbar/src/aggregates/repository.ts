@@ -1,6 +1,6 @@
 import type { AppendEventsOptions, EventStore } from '../eventstore/index.ts'
 import { ConfigurationError, type ContractLike, definitionOf, type Message } from '../message/index.ts'
-import { categoryOf, type Expected, meet, StreamDeletedError } from '../store/index.ts'
+import { categoryOf, type DeleteStreamOptions, type Expected, meet, StreamDeletedError } from '../store/index.ts'
 import { AggregateNotFoundError } from './errors.ts'
 import { type Loaded, Loader, type Moment } from './loader.ts'
 import type { Model } from './model.ts'
@@ -108,7 +108,7 @@ export abstract class Repository<State> {
   }
 
   /** Deletes it: its events are gone for readers, its snapshots as well, and its id is not used again. @throws ConcurrencyError */
-  async delete(id: string, options: { readonly expected?: Expected } = {}): Promise<void> {
+  async delete(id: string, options: DeleteStreamOptions = {}): Promise<void> {
     const stream = this.stream(id)
     await this.store.deleteStream(stream, options)
     await this.#snapshots?.delete(stream)

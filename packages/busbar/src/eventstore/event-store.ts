@@ -16,6 +16,7 @@ import {
   type Appended,
   BEGINNING,
   type Checkpoints,
+  type DeleteStreamOptions,
   type EventStorage,
   type Expected,
   type ReadAllOptions,
@@ -248,8 +249,11 @@ export class EventStore<C extends ContractLike = ContractLike> {
     return this.storage.head()
   }
 
-  /** Deletes a stream: its events are gone for readers, its name is not used again. @throws ConcurrencyError where it is not as expected (default `exists`). */
-  deleteStream(stream: string, options: { readonly expected?: Expected } = {}): Promise<StreamInfo> {
+  /**
+   * Deletes a stream: its events are gone for readers, and a tombstone tells when and by whom. Its name is not used again.
+   * @throws ConcurrencyError where it is not as expected (default `exists`).
+   */
+  deleteStream(stream: string, options: DeleteStreamOptions = {}): Promise<StreamInfo> {
     return this.storage.deleteStream(stream, options)
   }
 
