@@ -1,6 +1,6 @@
 import type { AppendEventsOptions, EventStore } from '../eventstore/index.ts'
 import { ConfigurationError } from '../message/index.ts'
-import { type AggregateRoot, COMMITTED, CONTRACTS, EVOLVE, KNOWS, STAND } from './aggregate-root.ts'
+import { type AggregateRoot, CODEC, COMMITTED, CONTRACTS, EVOLVE, KNOWS, STAND } from './aggregate-root.ts'
 import type { Model } from './model.ts'
 import { type Handled, type HandleOptions, Repository, type RepositoryOptions } from './repository.ts'
 
@@ -23,6 +23,7 @@ export class AggregateRepository<A extends AggregateRoot> extends Repository<A> 
     const learned = { done: false }
     const make = (id: string): A => {
       const made = new aggregate(id)
+      made[CODEC](store.codec)
       if (!learned.done) this.learn(made[CONTRACTS])
       learned.done = true
       return made

@@ -37,6 +37,30 @@ describe.each(storages)('aggregates that are classes, over %s', (_name, open) =>
     expect((await own.get('1')).paidAt).toEqual(at)
   })
 
+  test('a new event is seen as the store will give it, also where no schema checks it', async () => {
+    const Noted = event('Noted', typed<{ at: Date; tags: string[] }>())
+    class Note extends AggregateRoot<EventOf<typeof Noted>> {
+      seen: unknown
+      constructor(id: string) {
+        super(id)
+        this.when(Noted, ({ data }) => {
+          this.seen = data
+        })
+      }
+      write(data: { at: Date; tags: string[] }): void {
+        this.apply(Noted.create(data))
+      }
+    }
+    const notes = repository(store, Note, { category: 'note' })
+    const data = { at, tags: ['a'] }
+    const { state } = await notes.handle('1', (note) => note.write(data))
+    data.tags.push('b')
+    expect(state.seen).toEqual({ at: at.toISOString(), tags: ['a'] })
+    expect((await notes.get('1')).seen).toEqual(state.seen)
+    const impossible = { at, tags: [1n as unknown as string] }
+    await expect(notes.handle('1', (note) => note.write(impossible))).rejects.toThrow(/BigInt/)
+  })
+
   test('saving one to which nothing has happened writes nothing', async () => {
     const own = carts()
     expect(await own.save(own.create('1'))).toMatchObject({ revision: -1, events: [] })

@@ -1,4 +1,5 @@
 import {
+  type Codec,
   ConfigurationError,
   type ContractLike,
   type Definition,
@@ -6,6 +7,8 @@ import {
   definitionOfMessage,
   type Message,
   type MessageOf,
+  open,
+  prepare,
   ValidationError,
 } from '../message/index.ts'
 import { Envelope } from '../message/envelope.ts'
@@ -16,6 +19,7 @@ export const EVOLVE = Symbol('evolve')
 export const COMMITTED = Symbol('committed')
 export const STAND = Symbol('stand')
 export const CONTRACTS = Symbol('contracts')
+export const CODEC = Symbol('codec')
 export const KNOWS = Symbol('knows')
 
 type Handler = { handle(event: Message): void }['handle']
@@ -42,6 +46,7 @@ export abstract class AggregateRoot<E extends Message = Message> {
   readonly #handlers = new Map<string, { readonly definition: Definition; readonly handler: Handler }>()
   readonly #contracts: ContractLike[] = []
   #revision = -1
+  #codec: Codec | undefined
   #uncommitted: Message[] = []
 
   /** A subclass's constructor takes the id alone, and says `when` for each event. */
@@ -94,7 +99,7 @@ export abstract class AggregateRoot<E extends Message = Message> {
     const declared = this.#handlers.get(event.type)
     if (declared === undefined) throw new ConfigurationError(`${this.#undeclared(event)} in its constructor`)
     const definition = definitionOfMessage(event) ?? declared.definition
-    declared.handler(asRead(event, definition))
+    declared.handler(asRead(event, definition, this.#codec))
     this.#uncommitted.push(event)
     this.#revision++
   }
@@ -122,6 +127,11 @@ export abstract class AggregateRoot<E extends Message = Message> {
     return this.#handlers.has(type)
   }
 
+  /** What its events will be encoded with. */
+  [CODEC](codec: Codec): void {
+    this.#codec = codec
+  }
+
   get [CONTRACTS](): readonly ContractLike[] {
     return this.#contracts
   }
@@ -132,20 +142,33 @@ export abstract class AggregateRoot<E extends Message = Message> {
   }
 }
 
-/** The event with what the contract's schema makes of its data: a handler sees nothing else when it is history. */
-function asRead(event: Message, definition: Definition): Message {
+/**
+ * The event as it is when it is history: a handler sees nothing else. With the codec of its store where a repository has made the
+ * object, else by the schema alone.
+ */
+function asRead(event: Message, definition: Definition, codec: Codec | undefined): Message {
+  if (codec === undefined) return checked(event, definition)
+  const encoded = prepare(event, definition, { codec, inProcess: true, maxBytes: Infinity })
+  if (encoded instanceof Promise) return refuseAsynchronous(event)
+  const read = open(encoded, definition, codec)
+  return read instanceof Promise ? refuseAsynchronous(event) : read
+}
+
+function checked(event: Message, definition: Definition): Message {
   if (definition.validate === undefined) return event
   const outcome = definition.validate(event.data)
-  if (outcome instanceof Promise) {
-    throw new ConfigurationError(
-      `the schema of ${event.type} is asynchronous, and an aggregate applies its events at once: use a decider for it`,
-    )
-  }
+  if (outcome instanceof Promise) return refuseAsynchronous(event)
   if ('issues' in outcome) {
     throw new ValidationError(event.type, event.version, withoutPersonal(outcome.issues, definition.personal))
   }
   const read = new Envelope(attributesOf(event), outcome.data, definition)
   return definition.hydrate === undefined ? read : definition.hydrate(read)
+}
+
+function refuseAsynchronous({ type }: Message): never {
+  throw new ConfigurationError(
+    `the schema of ${type} is asynchronous, and an aggregate applies its events at once: use a decider for it`,
+  )
 }
 
 /** Named one by one: those of an event class are getters of its prototype. */

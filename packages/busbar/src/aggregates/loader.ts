@@ -1,5 +1,6 @@
 import { type EventStore, type RecordedEvent, UnknownEventError } from '../eventstore/index.ts'
 import { definitionOf } from '../message/index.ts'
+import type { ReadStreamOptions } from '../store/index.ts'
 import { HistoryTrimmedError } from './errors.ts'
 import type { Model } from './model.ts'
 import type { Restored, Snapshots } from './snapshots.ts'
@@ -72,7 +73,7 @@ export class Loader<State> {
       const kept = await this.#usable(stream, at)
       try {
         const begun = kept === undefined ? undefined : await this.#fromSnapshot(stream, id, kept, at)
-        return begun ?? (await this.#fold(stream, this.#beginning(id), 0, at))
+        return begun ?? (await this.#fold(stream, id, at))
       } catch (error) {
         // Trimmed by somebody else just now: then there is a later snapshot than the one that was found here.
         const later = error instanceof HistoryTrimmedError ? await this.#usable(stream, at) : undefined
@@ -102,52 +103,51 @@ export class Loader<State> {
     at: Moment | undefined,
   ): Promise<Progress<State> | undefined> {
     const { store, model } = this.#options
-    const progress = {
-      state: model.thaw(id, kept.data),
-      revision: kept.revision,
-      eventId: kept.eventId,
-      newest: kept.newest,
-      events: 0,
-    }
-    for await (const { revision, event } of store.readStream(stream, { from: kept.revision, limit: 1 })) {
-      if (revision === kept.revision) {
-        if (event.id !== kept.eventId) return undefined
-        const done = await this.#fold(stream, progress, kept.revision + 1, at)
-        return done === 'empty' ? progress : done
+    const { revision, eventId, newest } = kept
+    const progress = { state: model.thaw(id, kept.data), revision, eventId, newest, events: 0 }
+    let isSame = false
+    for await (const recorded of store.readStream(stream, rangeOf(revision, at))) {
+      if (recorded.revision === revision) {
+        if (recorded.event.id !== eventId) return undefined
+        isSame = true
+        continue
       }
-      if (revision !== kept.revision + 1) return undefined
+      isSame ||= await this.#isTrimmedBehind(stream, revision)
+      if (!isSame) return undefined
+      if (!this.#step(progress, recorded, at)) break
     }
-    // The event that it ends with is not there: trimmed behind the snapshot, or deleted, or never there.
-    const info = await store.info(stream)
-    if (info.deletedAt !== undefined || info.first !== kept.revision + 1 || info.revision < kept.revision) {
-      return undefined
-    }
-    const done = await this.#fold(stream, progress, kept.revision + 1, at)
-    return done === 'empty' ? progress : done
+    return isSame || (await this.#isTrimmedBehind(stream, revision)) ? progress : undefined
   }
 
-  /** Folds what comes from a revision on; `empty` where nothing does. */
-  async #fold(
-    stream: string,
-    progress: Progress<State>,
-    from: number,
-    at: Moment | undefined,
-  ): Promise<Progress<State> | 'empty'> {
+  /** Whether the event that a snapshot ends with is the last one that was trimmed; not if the stream was deleted, or is another one. */
+  async #isTrimmedBehind(stream: string, revision: number): Promise<boolean> {
+    const { deletedAt, first, revision: last } = await this.#options.store.info(stream)
+    return deletedAt === undefined && first === revision + 1 && last >= revision
+  }
+
+  /** From the first event on; `empty` where there is none. */
+  async #fold(stream: string, id: string, at: Moment | undefined): Promise<Progress<State> | 'empty'> {
     const { store, model } = this.#options
-    const range = typeof at === 'number' ? { from, to: at } : { from }
-    let next = from
-    for await (const recorded of store.readStream(stream, range)) {
-      if (recorded.revision !== next) throw new HistoryTrimmedError(stream, recorded.revision, next)
-      // What the store had then is what it had taken until then, in the stream's order.
-      if (at instanceof Date && recorded.storedAt > at) break
-      if (this.#knows(recorded, progress.state)) progress.state = model.evolve(progress.state, recorded.event)
-      progress.revision = recorded.revision
-      progress.eventId = recorded.event.id
-      progress.newest = Math.max(progress.newest, recorded.storedAt.getTime())
-      progress.events++
-      next++
+    const progress = { state: model.initial(id), revision: -1, eventId: '', newest: -Infinity, events: 0 }
+    for await (const recorded of store.readStream(stream, rangeOf(0, at))) {
+      if (!this.#step(progress, recorded, at)) break
     }
-    return next === from ? 'empty' : progress
+    return progress.events === 0 ? 'empty' : progress
+  }
+
+  /** Goes on by one event. False: it was later than what was asked for. @throws HistoryTrimmedError where one is missing before it. */
+  #step(progress: Progress<State>, recorded: RecordedEvent, at: Moment | undefined): boolean {
+    const { stream, revision, event, storedAt } = recorded
+    const next = progress.revision + 1
+    if (revision !== next) throw new HistoryTrimmedError(stream, revision, next)
+    // What the store had then is what it had taken until then, in the stream's order.
+    if (at instanceof Date && storedAt > at) return false
+    if (this.#knows(recorded, progress.state)) progress.state = this.#options.model.evolve(progress.state, event)
+    progress.revision = revision
+    progress.eventId = event.id
+    progress.newest = Math.max(progress.newest, storedAt.getTime())
+    progress.events++
+    return true
   }
 
   #knows(recorded: RecordedEvent, state: State): boolean {
@@ -159,13 +159,13 @@ export class Loader<State> {
     throw new UnknownEventError(recorded.stream, recorded.revision, recorded.event.type, types)
   }
 
-  #beginning(id: string): Progress<State> {
-    return { state: this.#options.model.initial(id), revision: -1, eventId: '', newest: -Infinity, events: 0 }
-  }
-
   async #missing(stream: string, id: string): Promise<Loaded<State>> {
     const { deletedAt, first } = await this.#options.store.info(stream)
     if (deletedAt === undefined && first > 0) throw new HistoryTrimmedError(stream, first, 0)
     return { state: this.#options.model.initial(id), revision: -1, exists: false, deleted: deletedAt !== undefined }
   }
+}
+
+function rangeOf(from: number, at: Moment | undefined): ReadStreamOptions {
+  return typeof at === 'number' ? { from, to: at } : { from }
 }

@@ -95,19 +95,21 @@ export class Keeping {
     return forgotten
   }
 
-  /** For each stream the first revision that is kept. */
+  /** For each stream that has something to forget the first revision that is kept. */
   async #due(category: string, { maxAge, maxEvents }: Retention, now: number): Promise<ReadonlyMap<string, number>> {
-    const due = new Map<string, number>()
-    const last = new Map<string, number>()
+    const old = new Map<string, number>()
     for await (const { stream, revision, storedAt } of this.#storage.readAll({ categories: [category] })) {
-      if (maxAge !== undefined && storedAt < now - maxAge) due.set(stream, revision + 1)
-      last.set(stream, revision)
+      const isOld = maxAge !== undefined && storedAt < now - maxAge
+      // What comes now is younger, and its number does not matter.
+      if (!isOld && maxEvents === undefined) break
+      old.set(stream, isOld ? revision + 1 : (old.get(stream) ?? 0))
     }
-    for (const [stream, revision] of last) {
+    const due = new Map<string, number>()
+    for (const [stream, byAge] of old) {
+      const { first, revision } = await this.#storage.info(stream)
       const byCount = maxEvents === undefined ? 0 : revision + 1 - maxEvents
-      const before = Math.min(Math.max(due.get(stream) ?? 0, byCount), revision)
-      if (before > 0) due.set(stream, before)
-      else due.delete(stream)
+      const before = Math.min(Math.max(byAge, byCount), revision)
+      if (before > first) due.set(stream, before)
     }
     return due
   }
