@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, expectTypeOf, test } from 'vitest'
+import { storeSettings } from './config/config.ts'
 import { EventStore } from './eventstore/index.ts'
 import { OrderPaid, OrderPlaced } from './eventstore/fixtures/orders.ts'
 import { MemoryEventStorage } from './memory/index.ts'
@@ -42,6 +43,17 @@ test('a file is a store that lasts', async () => {
   } finally {
     await rm(folder, { recursive: true })
   }
+})
+
+test('a Redis server is named as for the broker, and takes nothing that only the broker has', async () => {
+  expect(storeSettings('redis://me:secret@a:1/2?prefix=shop&family=6', {})).toEqual({
+    type: 'redis',
+    settings: { url: 'redis://me:secret@a:1/2?family=6', prefix: 'shop' },
+  })
+  expect(storeSettings({ type: 'redis' }, { BUSBAR_REDIS_URL: 'redis://b' }).settings).toEqual({ url: 'redis://b' })
+  await expect(createEventStore('redis://a?lease=500', {}, {})).rejects.toThrow(
+    /unknown option 'store URL redis:.lease'/,
+  )
 })
 
 test.each([

@@ -5,7 +5,7 @@ import { command, DomainEvent, event, typed, ValidationError } from '../message/
 import { ConcurrencyError } from '../store/index.ts'
 import { AggregateRoot } from './aggregate-root.ts'
 import { Cart, ItemAdded, item, storeOver } from './fixtures/orders.ts'
-import { type Opened, storages } from '../eventstore/fixtures/storages.ts'
+import { local, type Opened, storages } from '../eventstore/fixtures/storages.ts'
 import { repository } from './make-repository.ts'
 
 const at = new Date('2026-03-04T05:06:07Z')
@@ -132,7 +132,7 @@ test('an event that is invalid changes nothing', () => {
 })
 
 test('load makes the state of history, and refuses to leave something out', async () => {
-  const [, open] = storages[0] as (typeof storages)[number]
+  const [, open] = local[0] as (typeof local)[number]
   const store = new EventStore((await open()).storage, { contracts: [ItemAdded] })
   await store.append('cart-1', [item('pen', 2), item('ink', 3)])
   const cart = new Cart('1').load(await store.replayEvents('cart-1'))
@@ -162,7 +162,7 @@ describe('declaring', () => {
   }
 
   test('event classes are told by their declared type, and are instances, new or read', async () => {
-    const [, open] = storages[0] as (typeof storages)[number]
+    const [, open] = local[0] as (typeof local)[number]
     const people = repository(storeOver((await open()).storage), Person, { category: 'person' })
     const { state } = await people.handle('1', (person) => person.rename('ada'))
     expect(state.name).toBe('ADA')
@@ -209,7 +209,7 @@ describe('declaring', () => {
   })
 
   test('snapshots need a class that can be kept and restored', async () => {
-    const [, open] = storages[0] as (typeof storages)[number]
+    const [, open] = local[0] as (typeof local)[number]
     const store = storeOver((await open()).storage)
     const make = () => repository(store, Person, { category: 'person', snapshots: true })
     expect(make).toThrow(/needs toSnapshot\(\)/)

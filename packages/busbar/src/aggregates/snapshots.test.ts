@@ -262,7 +262,7 @@ describe.each(storages)('snapshots over %s', (_name, open) => {
           const id = `p${++run}`
           const own = orders({ every, ...(inMemory ? { store: memory } : {}) })
           const carts = repository(store, Cart, { category: 'order', snapshots: { every, store: ofCarts } })
-          const history: { readonly state: OrderState; readonly time: number }[] = []
+          const history: OrderState[] = []
           let state = Order.initial()
           for (const each of steps) {
             if (each === 'load') await own.load(id)
@@ -277,7 +277,7 @@ describe.each(storages)('snapshots over %s', (_name, open) => {
               await own.handle(id, add(name, price))
               const [happened] = (await store.prepare('x-1', [item(name, price)])).events
               state = Order.evolve(state, happened as never)
-              history.push({ state, time: clock.now() })
+              history.push(state)
             }
           }
           const loaded = await own.load(id)
@@ -287,9 +287,12 @@ describe.each(storages)('snapshots over %s', (_name, open) => {
           expect([cart.total, cart.items, cart.revision]).toEqual([state.total, state.items, history.length - 1])
           if ((await store.info(`order-${id}`)).first === 0) {
             const revision = Math.min(at, history.length - 1)
-            expect((await own.load(id, { at })).state).toEqual(history[revision]?.state ?? Order.initial())
-            const time = clock.now() - at * 100
-            const then = history.findLast((entry) => entry.time <= time)?.state ?? Order.initial()
+            expect((await own.load(id, { at })).state).toEqual(history[revision] ?? Order.initial())
+            const times: number[] = []
+            for await (const { storedAt } of opened.storage.readStream(`order-${id}`)) times.push(storedAt)
+            const time = (times[revision] ?? clock.now()) - (at % 2)
+            const later = times.findIndex((each) => each > time)
+            const then = history[(later === -1 ? times.length : later) - 1] ?? Order.initial()
             expect((await own.load(id, { at: new Date(time) })).state).toEqual(then)
           }
         },
