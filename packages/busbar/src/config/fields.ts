@@ -1,7 +1,7 @@
 import { ConfigurationError } from '../message/errors.ts'
 
 /** What a setting may be, in words and as a check. */
-interface Kind {
+export interface Kind {
   readonly words: string
   /** Its value is never shown: it can hold a password. */
   readonly secret?: boolean
