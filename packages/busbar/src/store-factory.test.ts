@@ -56,6 +56,13 @@ test('a Redis server is named as for the broker, and takes nothing that only the
   )
 })
 
+test('a Postgres database is named as for the broker', () => {
+  expect(storeSettings('postgres://me:secret@a/db?schema=shop&sslmode=require', {})).toEqual({
+    type: 'postgres',
+    settings: { url: 'postgres://me:secret@a/db?sslmode=require', schema: 'shop' },
+  })
+})
+
 test.each([
   ['sqlite:', /'store.sqlite.file' is missing/],
   ['sqlite:x.db?sync=full', /unknown option 'store URL sqlite:.sync'/],
