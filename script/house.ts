@@ -23,6 +23,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   inbox: ports,
   // Encryption of personal fields, one key for each person.
   privacy: ports,
+  // A broker over another one and an event store: store first, relay after.
+  persistence: [...ports, 'bridge'],
   // Registries of schemas in databases.
   schemas: ports,
   // What adapters share that lease the right to hand messages out.

@@ -1,9 +1,15 @@
-import { describe, expect, test } from 'vitest'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 
+import { type EventBus, silentLogger } from './bus/index.ts'
 import { brokerSettings, type BusConfig } from './config/config.ts'
+import { EventStore } from './eventstore/index.ts'
 import { createEventBus, EventBusFactory } from './factory.ts'
-import { MemoryBroker } from './memory/index.ts'
+import { MemoryBroker, MemoryEventStorage } from './memory/index.ts'
 import { event, typed } from './message/index.ts'
+import type { KeepingBroker } from './persistence/index.ts'
 
 const Pinged = event('Pinged', typed<{ n: number }>())
 
@@ -141,5 +147,52 @@ describe('hybrid', () => {
   test('can be said by the environment', async () => {
     const env = { BUSBAR_URL: 'memory:', BUSBAR_HYBRID: 'true', BUSBAR_LOCAL_TYPES: 'A, B' }
     expect((await EventBusFactory.create({}, env)).getBroker().name).toBe('hybrid(memory, memory)')
+  })
+})
+
+describe('a store', () => {
+  let folder: string
+  const buses: EventBus[] = []
+  beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'busbar-store-'))))
+  afterEach(async () => {
+    for (const bus of buses.splice(0)) await bus.stop()
+    rmSync(folder, { recursive: true, force: true })
+  })
+
+  const Kept = event('Kept', typed<{ n: number }>(), { subject: () => 'kept-1' })
+
+  async function made(config: BusConfig): Promise<EventBus> {
+    const bus = await EventBusFactory.createAndStart({ logger: silentLogger, ...config }, {})
+    buses.push(bus)
+    return bus
+  }
+
+  test.each([
+    ['is the broker’s own log', 'a.db', true, false],
+    ['on the same file shares the broker’s log', 'a.db', 'a.db', false],
+    ['on another file is relayed', 'a.db', 'b.db', true],
+  ])('%s', async (_, broker, store, isRelayed) => {
+    const url = (file: string): string => `sqlite:${join(folder, file)}`
+    const bus = await made({ broker: url(broker), store: typeof store === 'string' ? url(store) : store })
+    const seen: unknown[] = []
+    await bus.subscribe(Kept, ({ data }) => void seen.push(data), { group: 'g' })
+    await bus.publish(Kept.create({ n: 1 }))
+    expect((await bus.getStore()?.info('kept-1'))?.revision).toBe(0)
+    await vi.waitFor(() => expect(seen).toEqual([{ n: 1 }]), { timeout: 20_000 })
+    expect((bus.getBroker() as KeepingBroker).relay !== undefined).toBe(isRelayed)
+  })
+
+  test('may be a storage or an event store of yours, with a policy', async () => {
+    const storage = new MemoryEventStorage()
+    const bus = await made({ broker: 'memory:', store: new EventStore(storage), shouldPersist: ['Other'] })
+    await bus.publish(Kept.create({ n: 1 }))
+    expect(bus.getStore()).toBe(storage)
+    expect((await storage.head()).count).toBe(0)
+  })
+
+  test('that makes no sense is refused', async () => {
+    await expect(made({ broker: 'memory:', shouldPersist: ['*'] })).rejects.toThrow(/no 'store' to keep it in/)
+    await expect(made({ broker: 'memory:', store: true })).rejects.toThrow(/'memory' has no log that could keep events/)
+    await expect(made({ broker: 'memory:', store: 'mysql:x' })).rejects.toThrow(/mysql/)
   })
 })

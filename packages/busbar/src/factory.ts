@@ -10,8 +10,12 @@ import {
   type HybridConfig,
   type OutboxConfig,
   outboxSettings,
+  storeSettings,
 } from './config/config.ts'
 import { ConfigurationError } from './message/errors.ts'
+import type { KeepingBroker } from './persistence/index.ts'
+import { storageOf } from './store-factory.ts'
+import type { EventStorage } from './store/index.ts'
 import type { TestEventBus } from './testing/test-event-bus.ts'
 
 /**
@@ -36,11 +40,13 @@ export async function createEventBus(
 export const EventBusFactory = {
   /** A bus that is not started: subscribe what there is, then `start()`. */
   async create(config: BusConfig = {}, env: Environment = process.env): Promise<EventBus> {
-    const { broker, hybrid, outbox, ...options } = busOptions(config, env)
+    const { broker, hybrid, outbox, store, shouldPersist, ...options } = busOptions(config, env)
     const remote = await brokerOf(broker, env)
     const whole = typeof hybrid === 'object' ? await hybridOf(remote, hybrid, env) : remote
-    return new EventBus(whole, {
+    const keeping = await keepingOf(whole, { broker, store, shouldPersist, logger: options.logger }, env)
+    return new EventBus(keeping ?? whole, {
       ...options,
+      ...(keeping === undefined ? {} : { store: keeping.storage }),
       ...(outbox === undefined ? {} : { outbox: await outboxOf(outbox, env, options.logger) }),
     })
   },
@@ -57,9 +63,11 @@ export const EventBusFactory = {
   },
 
   /** A started bus in memory for tests, which remembers what happened: `createTestEventBus` of busbar/testing. */
-  async createForTesting(config: Omit<BusConfig, 'broker' | 'outbox'> = {}): Promise<TestEventBus> {
+  async createForTesting(
+    config: Omit<BusConfig, 'broker' | 'outbox' | 'store' | 'shouldPersist'> = {},
+  ): Promise<TestEventBus> {
     const { createTestEventBus } = await import('./testing/test-event-bus.ts')
-    const { outbox: _, ...options } = busOptions(config, {})
+    const { outbox: _, store: _store, shouldPersist: _policy, ...options } = busOptions(config, {})
     return createTestEventBus(options)
   },
 } as const
@@ -83,6 +91,62 @@ async function hybridOf(remote: Broker, config: HybridConfig, env: Environment):
     remote,
     routing: routing ?? new DefaultRoutingStrategy(localTypes, remoteTypes),
   })
+}
+
+/** The broker over an event store, where one is configured. */
+async function keepingOf(
+  broker: Broker,
+  given: { readonly [K in 'broker' | 'store' | 'shouldPersist' | 'logger']: BusConfig[K] | undefined },
+  env: Environment,
+): Promise<KeepingBroker | undefined> {
+  const { store, shouldPersist, logger } = given
+  if (store === undefined || store === false) {
+    if (shouldPersist === undefined) return undefined
+    throw new ConfigurationError(
+      `option 'shouldPersist' says what is kept, and there is no 'store' to keep it in: name one`,
+    )
+  }
+  const { KeepingBroker } = await import('./persistence/index.ts')
+  const settings = {
+    ...(shouldPersist === undefined ? {} : { shouldPersist }),
+    ...(logger === undefined ? {} : { logger }),
+  }
+  return new KeepingBroker({ broker, storage: await storageFor(broker, given.broker, store, env), ...settings })
+}
+
+/** On the broker's own connection where both are the same database. */
+async function storageFor(
+  broker: Broker,
+  brokerGiven: BusConfig['broker'],
+  store: NonNullable<BusConfig['store']>,
+  env: Environment,
+): Promise<EventStorage> {
+  if (typeof store === 'object' && 'storage' in store) return store.storage
+  if (store === true || isSameDatabase(brokerGiven, store, env)) return storageOn(broker)
+  return storageOf(store as Exclude<typeof store, boolean>, env)
+}
+
+function isSameDatabase(broker: BusConfig['broker'], store: BusConfig['store'], env: Environment): boolean {
+  const isNamed = (given: unknown): given is string | { readonly type: 'memory' } =>
+    typeof given === 'string' ||
+    (typeof given === 'object' && given !== null && 'type' in given && !('append' in given))
+  if (!isNamed(broker) || !isNamed(store) || (typeof broker === 'object' && 'publish' in broker)) return false
+  const [one, other] = [brokerSettings(broker, env), storeSettings(store, env)]
+  return (
+    one.type === other.type && one.type !== 'memory' && JSON.stringify(one.settings) === JSON.stringify(other.settings)
+  )
+}
+
+async function storageOn(broker: Broker): Promise<EventStorage> {
+  const { SqliteBroker, SqliteEventStorage } = await import('./sqlite/index.ts')
+  if (broker instanceof SqliteBroker) return new SqliteEventStorage({ broker })
+  if (broker.name === 'postgres') {
+    const { PostgresBroker, PostgresEventStorage } = await import('./postgres/index.ts')
+    if (broker instanceof PostgresBroker) return new PostgresEventStorage({ broker })
+  }
+  throw new ConfigurationError(
+    `option 'store' is true, and broker '${broker.name}' has no log that could keep events: name a store, for example 'sqlite:events.db'`,
+  )
 }
 
 async function outboxOf(

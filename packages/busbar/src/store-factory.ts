@@ -33,7 +33,8 @@ export async function createEventStore<C extends ContractLike = ContractLike>(
   return store
 }
 
-async function storageOf(given: string | StoreConfig | EventStorage, env: Environment): Promise<EventStorage> {
+/** The storage that is named or given; not started. */
+export async function storageOf(given: string | StoreConfig | EventStorage, env: Environment): Promise<EventStorage> {
   if (isStorage(given)) return given
   const { type, settings } = storeSettings(given, env)
   return STORES[type].load(settings)

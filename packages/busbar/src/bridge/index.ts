@@ -1,2 +1,3 @@
 export { Bridge, bridge } from './bridge.ts'
 export type { BridgeOptions, BridgeStats } from './options.ts'
+export { StoreRelay, type StoreRelayOptions, type StoreRelayStats } from './store-relay.ts'

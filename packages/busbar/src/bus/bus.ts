@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 
-import { type Broker, BrokerError, type BrokerMetrics, type OutboxMetrics, UnsupportedError } from '../broker/index.ts'
+import { type Broker, BrokerError, UnsupportedError } from '../broker/index.ts'
 import type { Codec } from '../message/codec.ts'
 import { definitionOfMessage, type QueryMessage } from '../message/contract.ts'
 import { ContractRegistry } from '../message/contracts.ts'
@@ -18,6 +18,8 @@ import { EventHandlerRegistry, type Registration } from './handler-registry.ts'
 import { type Logger, stderrLogger, unfailing } from './logger.ts'
 import type { Middleware } from './middleware.ts'
 import { Publisher } from './publisher.ts'
+import type { EventStorage } from '../store/index.ts'
+import type { BusMetrics, Health } from './health.ts'
 import { summarize } from './redact.ts'
 import { REPLY_TO, replyTo, type RequestOptions, Requests } from './requests.ts'
 import { Schemas } from './schemas.ts'
@@ -25,21 +27,6 @@ import { isEntries } from './selection.ts'
 import type { Handler, HandlerEntry, InboxContext, MessageFor, PublishOptions, ResultFor, Selector } from './handler.ts'
 import type { BusOptions, SubscribeOptions } from './options.ts'
 import type { Subscription, SubscriptionStats } from './subscription.ts'
-
-export interface Health {
-  readonly status: 'up' | 'down'
-  readonly broker: { readonly name: string; readonly status: 'up' | 'down'; readonly error?: string }
-  readonly subscriptions: readonly SubscriptionStats[]
-}
-
-export interface BusMetrics {
-  readonly broker: BrokerMetrics
-  readonly subscriptions: readonly SubscriptionStats[]
-  /** Requests of this bus that wait for an answer. */
-  readonly requests: number
-  /** Absent: the bus has no outbox. */
-  readonly outbox?: OutboxMetrics
-}
 
 /**
  * The bus: publish, subscribe, send and request over one broker. Made by `createEventBus`, or by hand from a broker.
@@ -251,6 +238,11 @@ export class EventBus {
 
   getBroker(): Broker {
     return this.broker
+  }
+
+  /** The event store that keeps what is published, where there is one. */
+  getStore(): EventStorage | undefined {
+    return this.options.store
   }
 
   subscriptions(): readonly SubscriptionStats[] {

@@ -4,6 +4,7 @@ import type { ContractLike } from '../message/contract.ts'
 import type { Codec } from '../message/codec.ts'
 import type { Inbox } from '../transaction/inbox.ts'
 import type { Privacy } from '../message/personal.ts'
+import type { EventStorage } from '../store/index.ts'
 import type { Clock } from './clock.ts'
 import type { Logger } from './logger.ts'
 import type { Middleware } from './middleware.ts'
@@ -71,6 +72,8 @@ export interface BusOptions {
   /** Instead of the broker's own dead letters. */
   readonly deadLetters?: DeadLetterStore
   readonly onDeadLetter?: DeadLetterHook
+  /** Where the broker keeps events before it publishes them (`KeepingBroker` of busbar/persistence): what `getStore` gives. */
+  readonly store?: EventStorage
   readonly middleware?: readonly Middleware[]
   /** Refuse to publish a type that has no contract. Default false: it is sent unchecked. */
   readonly strict?: boolean

@@ -1,6 +1,8 @@
 import type { Broker, Outbox } from '../broker/index.ts'
 import type { BusOptions } from '../bus/index.ts'
 import { ConfigurationError } from '../message/errors.ts'
+import type { ShouldPersist } from '../persistence/index.ts'
+import type { EventStorage } from '../store/index.ts'
 import { type BrokerConfig, BROKERS } from './brokers/index.ts'
 import type { Routing } from '../hybrid/index.ts'
 import type { Entry } from './entry.ts'
@@ -12,7 +14,7 @@ export type { BrokerConfig } from './brokers/index.ts'
 export type { StoreConfig } from './stores/index.ts'
 
 /** Settings of a bus as data: changing the broker is changing `broker`, nothing else. */
-export interface BusConfig extends Omit<BusOptions, 'outbox'> {
+export interface BusConfig extends Omit<BusOptions, 'outbox' | 'store'> {
   /** A URL (`sqlite:orders.db`), a type with its settings, or a broker of your own. Default: `BUSBAR_URL`. */
   readonly broker?: string | BrokerConfig | Broker
   /**
@@ -25,6 +27,13 @@ export interface BusConfig extends Omit<BusOptions, 'outbox'> {
    * about it. Default: `BUSBAR_OUTBOX`, else the broker itself, where it can.
    */
   readonly outbox?: string | OutboxConfig | Outbox
+  /**
+   * Keeps events in an event store before they are published: a URL, a type with its settings, a storage, an event store; or `true`, in
+   * the log of a SQL broker itself. On another database a relay publishes what is stored. Default: `BUSBAR_STORE_URL`, else nothing is kept.
+   */
+  readonly store?: boolean | string | StoreConfig | EventStorage | { readonly storage: EventStorage }
+  /** Which are kept: contracts, types and patterns, or a function. Default: every event with a subject. */
+  readonly shouldPersist?: ShouldPersist
 }
 
 export interface OutboxConfig {
@@ -70,6 +79,12 @@ const outboxKind = {
   parse: (url: string): string => url,
 }
 
+const storeKind = {
+  words: 'true, a URL, an event store, or { type, … }',
+  accepts: (value: unknown): boolean => flag.accepts(value) || text.accepts(value) || code.accepts(value),
+  parse: (url: string): string => url,
+}
+
 const BUS: Fields = {
   source: { kind: text, env: 'BUSBAR_SOURCE' },
   concurrency: { kind: count(1), env: 'BUSBAR_CONCURRENCY' },
@@ -79,6 +94,8 @@ const BUS: Fields = {
   broker: { kind: brokerKind, env: 'BUSBAR_URL' },
   hybrid: { kind: hybridKind, env: 'BUSBAR_HYBRID' },
   outbox: { kind: outboxKind, env: 'BUSBAR_OUTBOX' },
+  store: { kind: storeKind, env: 'BUSBAR_STORE_URL' },
+  shouldPersist: { kind: code },
   topics: { kind: code },
   contracts: { kind: code },
   schemas: { kind: code },

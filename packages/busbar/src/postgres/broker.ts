@@ -37,7 +37,8 @@ export class PostgresBroker extends SqlBroker {
       executor,
       publishing: new PublishingExecutor({ connector, statements, schema }),
       dialect: postgresDialect(schema),
-      where: connector.where,
+      // With the schema: another one is another log.
+      where: `${connector.where}, schema ${schema}`,
       lease,
       partitions,
       pollInterval,

@@ -201,6 +201,11 @@ export class SqlBroker implements Broker {
     return member
   }
 
+  /** Whether both are on the same database, as far as their settings tell. */
+  sharesLogWith(other: SqlBroker): boolean {
+    return this === other || (this.capabilities.multiProcess && this.options.where === other.options.where)
+  }
+
   async deleteGroup(group: string): Promise<void> {
     const { executor, dialect } = this.life.running.context
     await executor.write(async (sql) => {

@@ -5,6 +5,7 @@
  * A storage knows events as they are on a wire; it never looks into a body. Contracts, upcasters and aggregates are above it.
  */
 import type { EncodedMessage } from '../message/message.ts'
+import type { Broker } from '../broker/broker.ts'
 import type { Transaction } from '../transaction/transaction.ts'
 import type { StorageCapabilities } from './capabilities.ts'
 import type { Checkpoints } from './checkpoints.ts'
@@ -159,6 +160,8 @@ export interface EventStorage {
   deleteStream(stream: string, options?: DeleteStreamOptions): Promise<StreamInfo>
   /** Forgets the events of a stream before a revision; revisions stay as they are. Returns how many. */
   truncateBefore(stream: string, revision: number): Promise<number>
+  /** Whether what is appended reaches the groups of this broker by the same commit. Absent: it does not. */
+  publishesTo?(broker: Broker): boolean
   /** Resolves if the store can be reached and written to; else rejects with the reason. */
   ping(): Promise<void>
   /** Releases what it holds. Safe to call twice. */

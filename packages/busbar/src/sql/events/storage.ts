@@ -1,4 +1,4 @@
-import { BrokerError, UnsupportedError } from '../../broker/index.ts'
+import { type Broker, BrokerError, UnsupportedError } from '../../broker/index.ts'
 import {
   type Append,
   type Appended,
@@ -16,7 +16,7 @@ import {
   type Wake,
 } from '../../store/index.ts'
 import type { Transaction } from '../../transaction/transaction.ts'
-import type { SharedLog, SqlBroker } from '../broker.ts'
+import { type SharedLog, SqlBroker } from '../broker.ts'
 import type { SqlContext } from '../context.ts'
 import type { Topic } from '../topics.ts'
 import { appendIn } from './append.ts'
@@ -170,6 +170,11 @@ export class SqlEventStorage implements EventStorage {
       count += some
       if (some < atMost) return count
     }
+  }
+
+  /** They share a log: also where each has its own connection to the database. */
+  publishesTo(broker: Broker): boolean {
+    return broker instanceof SqlBroker && broker.sharesLogWith(this.broker)
   }
 
   async ping(): Promise<void> {
