@@ -7,6 +7,8 @@ import { rabbitmq } from './rabbitmq/index.ts'
 import { redisPubSub } from './redis-pubsub/index.ts'
 import { redisStreams } from './redis-streams/index.ts'
 import { sqlite } from './sqlite/index.ts'
+import { storePostgres } from './store-postgres/index.ts'
+import { storeSqlite } from './store-sqlite/index.ts'
 
 export const suites = {
   memory,
@@ -18,5 +20,7 @@ export const suites = {
   kafka,
   bullmq,
   rabbitmq,
+  'store-sqlite': storeSqlite,
+  'store-postgres': storePostgres,
 } as const
 export type SuiteName = keyof typeof suites

@@ -19,9 +19,9 @@ export function targets(measured: readonly Series[]): readonly Target[] {
         each.subject === subject &&
         each.payloadBytes === payloadBytes,
     )
-  const atLeast = (suite: string, measure: string, factor: number, other: string): Target | undefined => {
-    const ours = find(suite, measure, 'busbar')
-    const theirs = find(suite, measure, other)
+  const atLeast = (suite: string, measure: string, factor: number, other: string, bytes = 64): Target | undefined => {
+    const ours = find(suite, measure, 'busbar', bytes)
+    const theirs = find(suite, measure, other, bytes)
     if (ours === undefined || theirs === undefined) return undefined
     const reached = ratio(ours, theirs).median
     const text = `${suite}, ${measure}: at least ${factor} × ${other} (measured: ${reached.toFixed(2)} ×)`
@@ -105,6 +105,8 @@ export function targets(measured: readonly Series[]): readonly Target[] {
     atLeast('kafka', 'publish batches of 100', 0.9, 'raw'),
     atLeast('kafka', 'publish batches of 1000', 0.9, 'raw'),
     atLeast('kafka', 'consume', 0.8, 'raw'),
+    atLeast('store-sqlite', 'append 1 event, serial', 0.8, 'raw', 67),
+    atLeast('store-postgres', 'append 1 event, 50 concurrent', 4, 'emmett', 67),
     ...NETWORK.flatMap((suite) => [batching(suite), added(suite)]),
   ].filter((target) => target !== undefined)
 }

@@ -46,6 +46,7 @@ export function postgresEvents(name: string): EventsDialect {
     endsByBytes: true,
     asUsual: AS_USUAL,
     makesTopicsApart: true,
+    rowsAtOnce: 20,
     groupsStreams: false,
     groupsAtOnce: 2,
     group: (context, appends) => groups(context.executor, appends),

@@ -17,6 +17,8 @@ export const sqliteEvents: EventsDialect = {
   endsByBytes: false,
   group: (context, appends) => inOneTransaction(context, sqliteEvents, appends),
   makesTopicsApart: false,
+  // For a statement of several rows SQLite copies each page that it changes, so that it could be undone alone.
+  rowsAtOnce: 1,
   groupsStreams: true,
   groupsAtOnce: 1,
   positionOf: (value) => String(value).padStart(DIGITS, '0'),

@@ -12,9 +12,6 @@ export class EntangledError extends BrokerError {
   override readonly name: string = 'EntangledError'
 }
 
-/** Rows of one INSERT. */
-const AT_ONCE = 20
-
 /**
  * Appends inside a transaction, whoever's it is. Everything is checked before anything is written, so what is refused has
  * changed nothing; and streams are locked in the order of their names, so that two of them do not wait for each other.
@@ -62,8 +59,8 @@ async function knownIds(
   const ids = appends.flatMap(({ events }) => events.map(({ message }) => message.id))
   const found = await rows.all(
     `SELECT id, stream, stream_revision, position FROM ${dialect.schema}busbar_messages
-     WHERE ${dialect.isListed('id')} AND stream IS NOT NULL`,
-    [JSON.stringify(ids)],
+     WHERE ${ids.length === 1 ? 'id = ?' : dialect.isListed('id')} AND stream IS NOT NULL`,
+    [ids.length === 1 ? (ids[0] ?? null) : JSON.stringify(ids)],
   )
   return new Map(
     found.map((row) => {
@@ -104,9 +101,9 @@ async function write(
     return row
   })
   const positions: Position[] = []
-  for (let next = 0; next < values.length; next += AT_ONCE) {
-    const some = values.slice(next, next + AT_ONCE)
-    const found = await rows.all(insertion(dialect, some.length), some.flat())
+  for (let next = 0; next < values.length; next += dialect.rowsAtOnce) {
+    const some = values.slice(next, next + dialect.rowsAtOnce)
+    const found = await rows.all(insertion(dialect, some.length), some.length === 1 ? some[0] : some.flat())
     positions.push(...found.map((row) => dialect.positionOf(row['position'])))
   }
   // They come in the order of the rows; but nothing in SQL promises it.
@@ -156,7 +153,16 @@ async function move(
   return { revision: Number(row['revision']), last: last === undefined ? undefined : (row[last.column] ?? null) }
 }
 
-function insertion({ schema, last }: EventsDialect, rows: number): string {
+/** By number of rows: they are long, and each is needed again and again. */
+const insertions = new WeakMap<EventsDialect, string[]>()
+
+function insertion(dialect: EventsDialect, rows: number): string {
+  let texts = insertions.get(dialect)
+  if (texts === undefined) insertions.set(dialect, (texts = []))
+  return (texts[rows] ??= insertionOf(dialect, rows))
+}
+
+function insertionOf({ schema, last }: EventsDialect, rows: number): string {
   const columns = last === undefined ? EVENT_COLUMNS.join(', ') : `${EVENT_COLUMNS.join(', ')}, position`
   const marks = placeholders(EVENT_COLUMNS.length)
   const values = last === undefined ? `(${marks})` : `(${marks}, ${last.position})`

@@ -30,6 +30,8 @@ export interface EventsDialect {
    * waits for its end then. Not where one writer excludes all others.
    */
   readonly makesTopicsApart: boolean
+  /** Events of one INSERT. */
+  readonly rowsAtOnce: number
   /** Whether several appends to one stream may be in one group. */
   readonly groupsStreams: boolean
   /** Most groups under way at a time. */

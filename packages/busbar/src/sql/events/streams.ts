@@ -16,8 +16,8 @@ export async function infosOf(
   for (const stream of streams) infos.set(stream, { stream, revision: -1, first: 0 })
   const found = await rows.all(
     `SELECT stream, revision, first, deleted_at, deleted_by${dialect.last === undefined ? '' : `, ${dialect.last.column} AS last`} FROM ${dialect.schema}busbar_streams
-     WHERE ${dialect.isListed('stream')} ORDER BY stream${forUpdate}`,
-    [JSON.stringify(streams)],
+     WHERE ${streams.length === 1 ? 'stream = ?' : dialect.isListed('stream')} ORDER BY stream${forUpdate}`,
+    [streams.length === 1 ? (streams[0] ?? null) : JSON.stringify(streams)],
   )
   for (const row of found) infos.set(row['stream'] as string, infoOf(row))
   return infos

@@ -1,0 +1,14 @@
+import type { Suite } from '../suite.ts'
+
+export const storePostgres: Suite = {
+  server: 'BUSBAR_POSTGRES_URL',
+  subjects: {},
+  processes: [],
+  extras: ['./store-postgres/measure.ts'],
+  notes: [
+    'Events a second. Every append begins a stream and expects that it is not there; a commit is on the disk, for all.',
+    'busbar: appends that wait together are one statement; an appended event is a message of the log, too, which groups get.',
+    'raw: pg, ten connections, one statement an append into tables of Busbar with all their indexes.',
+    'emmett: @event-driven-io/emmett-postgresql with its own defaults, in a database of its own on the same server.',
+  ],
+}
