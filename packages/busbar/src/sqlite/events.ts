@@ -19,6 +19,8 @@ export const sqliteEvents: EventsDialect = {
   makesTopicsApart: false,
   // For a statement of several rows SQLite copies each page that it changes, so that it could be undone alone.
   rowsAtOnce: 1,
+  following: (end, count) =>
+    Array.from({ length: count }, (_, n) => sqliteEvents.positionOf(Number(end) - count + 1 + n)),
   groupsStreams: true,
   groupsAtOnce: 1,
   positionOf: (value) => String(value).padStart(DIGITS, '0'),

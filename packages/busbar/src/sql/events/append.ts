@@ -100,14 +100,7 @@ async function write(
     if (moved.last !== undefined) row.push(moved.last)
     return row
   })
-  const positions: Position[] = []
-  for (let next = 0; next < values.length; next += dialect.rowsAtOnce) {
-    const some = values.slice(next, next + dialect.rowsAtOnce)
-    const found = await rows.all(insertion(dialect, some.length), some.length === 1 ? some[0] : some.flat())
-    positions.push(...found.map((row) => dialect.positionOf(row['position'])))
-  }
-  // They come in the order of the rows; but nothing in SQL promises it.
-  positions.sort()
+  const positions = await insert(rows, dialect, values)
   const stored = events.map(({ topic, message }, index) => ({
     stream,
     revision: begin + index,
@@ -118,6 +111,23 @@ async function write(
   }))
   const position = positions.at(-1) as Position
   return { appended: { stream, revision: moved.revision, position, repeated: false }, stored }
+}
+
+/** Resolves to the positions, in order. */
+async function insert(rows: Rows, dialect: EventsDialect, values: readonly SqlValue[][]): Promise<Position[]> {
+  if (dialect.following !== undefined && rows.runMany !== undefined && values.length > 1) {
+    await rows.runMany(insertion(dialect, 1).replace(RETURNING, ''), values)
+    const [row] = await rows.all(dialect.end)
+    return dialect.following(row?.['position'] ?? null, values.length)
+  }
+  const positions: Position[] = []
+  for (let next = 0; next < values.length; next += dialect.rowsAtOnce) {
+    const some = values.slice(next, next + dialect.rowsAtOnce)
+    const found = await rows.all(insertion(dialect, some.length), some.length === 1 ? some[0] : some.flat())
+    positions.push(...found.map((row) => dialect.positionOf(row['position'])))
+  }
+  // They come in the order of the rows; but nothing in SQL promises it.
+  return positions.sort()
 }
 
 interface Moved {
@@ -153,6 +163,8 @@ async function move(
   return { revision: Number(row['revision']), last: last === undefined ? undefined : (row[last.column] ?? null) }
 }
 
+const RETURNING = ' RETURNING position'
+
 /** By number of rows: they are long, and each is needed again and again. */
 const insertions = new WeakMap<EventsDialect, string[]>()
 
@@ -167,5 +179,5 @@ function insertionOf({ schema, last }: EventsDialect, rows: number): string {
   const marks = placeholders(EVENT_COLUMNS.length)
   const values = last === undefined ? `(${marks})` : `(${marks}, ${last.position})`
   const list = Array.from({ length: rows }, () => values).join(', ')
-  return `INSERT INTO ${schema}busbar_messages (${columns}) VALUES ${list} RETURNING position`
+  return `INSERT INTO ${schema}busbar_messages (${columns}) VALUES ${list}${RETURNING}`
 }

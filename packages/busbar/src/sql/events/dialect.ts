@@ -30,6 +30,8 @@ export interface EventsDialect {
    * waits for its end then. Not where one writer excludes all others.
    */
   readonly makesTopicsApart: boolean
+  /** The last positions, up to the one that `end` told: where those of one transaction follow each other without gaps. */
+  following?(end: SqlValue, count: number): Position[]
   /** Events of one INSERT. */
   readonly rowsAtOnce: number
   /** Whether several appends to one stream may be in one group. */
@@ -50,4 +52,6 @@ export interface EventsDialect {
 /** The least that statements of an append are run by: rows by name, in some transaction. */
 export interface Rows {
   all(sql: string, params?: readonly SqlValue[]): Promise<readonly Row[]>
+  /** Only in a transaction of ours. */
+  runMany?(sql: string, rows: readonly (readonly SqlValue[])[]): Promise<void>
 }
