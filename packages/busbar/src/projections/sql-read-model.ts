@@ -117,6 +117,7 @@ export class SqlReadModel implements ReadModel<SqlModel> {
       await hide(tx, [...new Set([...(live?.tables ?? []), ...next.tables])])
       await show(tx, next)
       if (live !== undefined) await dropBuild(tx, live)
+      if (frozen) await keepByAppends(tx, next)
       await tx.execute('UPDATE busbar_projections SET live = ?, next = NULL, frozen_until = 0 WHERE name = ?', [
         number,
         name,
@@ -247,6 +248,14 @@ export class SqlReadModel implements ReadModel<SqlModel> {
     }
     return known?.tables
   }
+}
+
+/** From here on appends keep the build: whoever has built it must not apply anything to it any more, nor anybody after that. */
+async function keepByAppends(tx: Transaction, { name, number }: Build): Promise<void> {
+  await tx.execute(
+    `UPDATE busbar_projection_partitions SET owner = 'appends', token = token + 1, expires = 1e300 WHERE name = ? AND build = ?`,
+    [name, number],
+  )
 }
 
 async function isFrozen(tx: Transaction, name: string, now: string): Promise<boolean> {
