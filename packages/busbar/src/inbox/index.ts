@@ -1,4 +1,4 @@
 export type { Inbox, InboxEntry, InboxTransaction } from '../transaction/inbox.ts'
 export { inbox, type InboxOptions, type InboxSettings } from './inbox.ts'
-export { type ClientOf, pgInbox, type PooledClient, type PoolLike } from './pg.ts'
+export { type ClientOf, pgInbox } from './pg.ts'
 export { sqliteInbox, type SqliteInboxSettings } from './sqlite.ts'

@@ -1,17 +1,7 @@
 import type { Inbox } from '../transaction/inbox.ts'
-import { fromPg, type PgLike } from '../transaction/pg.ts'
+import { inPg, type PgPoolLike, type PooledClient } from '../transaction/begin.ts'
+import { fromPg } from '../transaction/pg.ts'
 import { inbox, type InboxSettings } from './inbox.ts'
-
-/** A client that a pool lends. */
-export interface PooledClient extends PgLike {
-  query(text: string, values?: unknown[]): ReturnType<PgLike['query']>
-  release(error?: Error | boolean): void
-}
-
-/** A `Pool` of `pg`, or what is like one. */
-export interface PoolLike {
-  connect(): Promise<PooledClient>
-}
 
 /** What a pool lends. That of `pg` has a second form, with a callback. */
 export type ClientOf<Pool> = Pool extends { connect: { (): infer Lent; (...args: never[]): unknown } }
@@ -27,26 +17,10 @@ export type ClientOf<Pool> = Pool extends { connect: { (): infer Lent; (...args:
  *   await tx.client.query('INSERT INTO shipments …', [data.orderId])
  * }, { group: 'shipping', inbox: pgInbox(pool) })
  */
-export function pgInbox<Pool extends PoolLike>(pool: Pool, settings: InboxSettings = {}): Inbox<ClientOf<Pool>> {
+export function pgInbox<Pool extends PgPoolLike>(pool: Pool, settings: InboxSettings = {}): Inbox<ClientOf<Pool>> {
   return inbox<ClientOf<Pool>>({
     ...settings,
-    transaction: (work) => within(pool, (client) => work(client as ClientOf<Pool>)),
+    transaction: (work) => inPg(pool, (client) => work(client as ClientOf<Pool>)),
     toTransaction: fromPg,
   })
-}
-
-async function within(pool: PoolLike, work: (client: PooledClient) => Promise<unknown>): Promise<void> {
-  const client = await pool.connect()
-  let broken: Error | undefined
-  try {
-    await client.query('BEGIN')
-    await work(client)
-    await client.query('COMMIT')
-  } catch (error) {
-    // A client that cannot roll back is not fit for the next.
-    await client.query('ROLLBACK').catch((failed: Error) => (broken = failed))
-    throw error
-  } finally {
-    client.release(broken)
-  }
 }

@@ -1,6 +1,6 @@
 import { DatabaseSync } from 'node:sqlite'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Inbox } from '../transaction/inbox.ts'
+import { inSqlite } from '../transaction/begin.ts'
 import { fromNodeSqlite } from '../transaction/node-sqlite.ts'
 import { inbox, type InboxSettings } from './inbox.ts'
 
@@ -8,9 +8,6 @@ export interface SqliteInboxSettings extends InboxSettings {
   /** Milliseconds to wait for a lock that somebody else holds; the event loop stays free. Default 30 000. */
   readonly busyTimeout?: number
 }
-
-/** Milliseconds; longest pause between two tries to get the lock. */
-const LONGEST_PAUSE = 50
 
 /**
  * An inbox in an SQLite file, with a connection of its own, or in a `DatabaseSync` of yours that nobody else uses meanwhile:
@@ -37,7 +34,10 @@ export function sqliteInbox(
     ...rest,
     toTransaction: fromNodeSqlite,
     transaction: (work) => {
-      const running = last.then(() => within(open(), busyTimeout, work))
+      const running = last.then(() => {
+        const current = open()
+        return inSqlite(current, busyTimeout, () => work(current))
+      })
       last = running.catch(() => {})
       return running
     },
@@ -53,31 +53,4 @@ function opened(file: string | URL): DatabaseSync {
   const db = new DatabaseSync(file, { timeout: 20 })
   db.exec('PRAGMA journal_mode = WAL')
   return db
-}
-
-async function within(
-  db: DatabaseSync,
-  busyTimeout: number,
-  work: (db: DatabaseSync) => Promise<unknown>,
-): Promise<void> {
-  await begin(db, performance.now() + busyTimeout)
-  try {
-    await work(db)
-    db.exec('COMMIT')
-  } catch (error) {
-    if (db.isTransaction) db.exec('ROLLBACK')
-    throw error
-  }
-}
-
-async function begin(db: DatabaseSync, deadline: number): Promise<void> {
-  for (let pause = 2; ; pause = Math.min(LONGEST_PAUSE, pause * 2)) {
-    try {
-      return db.exec('BEGIN IMMEDIATE')
-    } catch (error) {
-      const code = (error as { readonly errcode?: number }).errcode ?? 0
-      if ((code & 0xff) !== 5 || performance.now() > deadline) throw error
-      await sleep(1 + Math.random() * pause)
-    }
-  }
 }

@@ -1,3 +1,4 @@
+export type { PgPoolLike, PooledClient, SqliteFileLike } from './begin.ts'
 export * from './database.ts'
 export * from './drizzle.ts'
 export { TransactionClosedError, TransactionError } from './errors.ts'
