@@ -71,6 +71,17 @@ test('the table compares with Busbar, says what each subject promises, and check
   expect(text).toMatch(/(PASS|miss) {2}memory, end to end: at least 1 × @nestjs\/cqrs/)
 }, 300_000)
 
+test('event stores are measured as they grow, and so is what is built on them', async () => {
+  const samples = JSON.parse(await bench('store-sqlite', '--plan', 'tiny', '--json')) as Sample[]
+  const names = samples.filter(({ subject }) => subject === 'busbar').map(({ measure }) => measure)
+  for (const what of ['append', 'read of 100']) {
+    for (const rows of ['1e2', '1e3']) expect(names).toContain(`${what}, cost per message at ${rows} rows`)
+  }
+  expect(names).toEqual(expect.arrayContaining(['projection catch-up', 'projection rebuild', 'append 1 event, serial']))
+  expect(names.filter((name) => name.startsWith('load an aggregate'))).toHaveLength(2)
+  expect(samples.every(({ value }) => value > 0)).toBe(true)
+}, 300_000)
+
 test('an unknown suite is named, with those that there are', async () => {
   await expect(bench('memori')).rejects.toMatchObject({ code: 2, stderr: expect.stringMatching(/memori[^]*sqlite/) })
 })

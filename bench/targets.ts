@@ -35,13 +35,15 @@ export function targets(measured: readonly Series[]): readonly Target[] {
     return { text, met: is === 'under' ? value < limit : value >= limit }
   }
   /** The dearest size against the cheapest; half as much again is within what this measures. */
-  const flat = (what: string): Target | undefined => {
-    const costs = measured.filter((each) => each.measure.startsWith(`${what}, cost per message`))
+  const flat = (suite: string, what: string): Target | undefined => {
+    const costs = measured.filter(
+      (each) => each.suite === suite && each.measure.startsWith(`${what}, cost per message`),
+    )
     if (costs.length < 2) return undefined
     const values = costs.map((each) => median(each.values))
     const spread = Math.max(...values) / Math.min(...values)
     const sizes = costs.map((each) => /at (\S+) rows/.exec(each.measure)?.[1]).join(', ')
-    const text = `sqlite, ${what}: cost per message flat over ${sizes} rows (measured: dearest ${spread.toFixed(2)} × cheapest)`
+    const text = `${suite}, ${what}: cost per message flat over ${sizes} rows (measured: dearest ${spread.toFixed(2)} × cheapest)`
     return { text, met: spread < 1.5 }
   }
   /** Busbar against itself: what an array gains over one call after the other. */
@@ -72,8 +74,8 @@ export function targets(measured: readonly Series[]): readonly Target[] {
     atLeast('sqlite', 'publish batches of 1000', 0.8, 'raw'),
     atLeast('sqlite', 'publish one by one', 0.8, 'raw'),
     bounded('sqlite', 'consume', 50_000, 'at least'),
-    flat('publish'),
-    flat('consume'),
+    flat('sqlite', 'publish'),
+    flat('sqlite', 'consume'),
     bounded('sqlite', 'RSS at a backlog of 1e6', 150, 'under'),
     atLeast('postgres', 'publish 100 in flight', 0.9, 'raw'),
     atLeast('postgres', 'publish batches of 100', 0.9, 'raw'),
@@ -106,6 +108,9 @@ export function targets(measured: readonly Series[]): readonly Target[] {
     atLeast('kafka', 'publish batches of 1000', 0.9, 'raw'),
     atLeast('kafka', 'consume', 0.8, 'raw'),
     atLeast('store-sqlite', 'append 1 event, serial', 0.8, 'raw', 67),
+    flat('store-sqlite', 'append'),
+    flat('store-sqlite', 'read of 100'),
+    bounded('store-sqlite', 'projection catch-up', 50_000, 'at least'),
     atLeast('store-postgres', 'append 1 event, 50 concurrent', 4, 'emmett', 67),
     ...NETWORK.flatMap((suite) => [batching(suite), added(suite)]),
   ].filter((target) => target !== undefined)

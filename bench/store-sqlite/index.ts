@@ -3,10 +3,11 @@ import type { Suite } from '../suite.ts'
 export const storeSqlite: Suite = {
   subjects: {},
   processes: [],
-  extras: ['./store-sqlite/measure.ts'],
+  extras: ['./store-sqlite/measure.ts', './store-sqlite/growth.ts'],
   notes: [
     'Events a second. Every append begins a stream and expects that it is not there. WAL, synchronous = normal for both.',
     'busbar: appends that wait together are one commit; an appended event is a message of the log, too, which groups get.',
+    'projections: a sum for each stream in a table of SQLite, in one transaction with the checkpoint; the whole store at its largest size.',
     'raw: node:sqlite on tables of Busbar with all their indexes; one transaction an append, which looks whether the stream is there.',
   ],
 }
