@@ -237,6 +237,9 @@ describe.each(storages)('snapshots over %s', (_name, open) => {
     expect((await own.load('1')).state).toEqual({ id: 'ada', email: 'ada@example.org', joins: 1 })
     await privacy.forget('ada')
     expect((await own.load('1')).state).toEqual({ id: 'ada', email: 'nobody@invalid', joins: 1 })
+    // That none is taken of somebody who was forgotten is as it should be, and nobody is warned of it.
+    expect(await own.takeSnapshot('1')).toBeUndefined()
+    expect(logger.lines('warn')).toEqual([])
   })
 
   test('whatever happened, and however snapshots were taken, a load is what a full replay makes', async () => {

@@ -1,5 +1,11 @@
 import type { BrokerLogger } from '../broker/logger.ts'
-import { ConfigurationError, type Definition, type Privacy, RichJsonCodec } from '../message/index.ts'
+import {
+  ConfigurationError,
+  type Definition,
+  PersonForgottenError,
+  type Privacy,
+  RichJsonCodec,
+} from '../message/index.ts'
 import type { SnapshotStore } from './snapshot-store.ts'
 
 export interface SnapshotOptions<State> {
@@ -120,6 +126,8 @@ export class Snapshots<State> {
       this.#told.take = false
       return true
     } catch (error) {
+      // Nobody's fault, and it stays so: of who was forgotten nothing is written any more.
+      if (error instanceof PersonForgottenError) return false
       this.#tell('take', error, stream, 'a snapshot cannot be taken; loading goes on without')
       return false
     }

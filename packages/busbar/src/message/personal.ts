@@ -33,6 +33,18 @@ export class KeysUnavailableError extends BusbarError {
   override readonly name: string = 'KeysUnavailableError'
 }
 
+/** Something personal was to be written about somebody who asked to be forgotten. Nothing was sent. */
+export class PersonForgottenError extends BusbarError {
+  override readonly name: string = 'PersonForgottenError'
+
+  constructor() {
+    super(
+      'this person was forgotten, and new personal data of them would be kept again: leave it out, or, if they came back, ' +
+        'call readmit() first',
+    )
+  }
+}
+
 export interface Revealed {
   readonly data: unknown
   /** Whether something of it is gone for good. */

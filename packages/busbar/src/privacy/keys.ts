@@ -1,5 +1,3 @@
-import { BusbarError } from '../message/errors.ts'
-
 /** Where the key of each person is kept. Whoever deletes one has made all that was written with it unreadable. */
 export interface KeyStore {
   /** Undefined: there never was one, or the person is forgotten. */
@@ -14,16 +12,4 @@ export interface KeyStore {
   forget(person: string): Promise<boolean>
   /** Lets a person who was forgotten be written about again, with a new key. What was forgotten stays so. */
   readmit(person: string): Promise<void>
-}
-
-/** Something personal was to be written about somebody who asked to be forgotten. Nothing was sent. */
-export class PersonForgottenError extends BusbarError {
-  override readonly name: string = 'PersonForgottenError'
-
-  constructor() {
-    super(
-      'this person was forgotten, and new personal data of them would be kept again: leave it out, or, if they came back, ' +
-        'call readmit() first',
-    )
-  }
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { KEY_BYTES } from './cipher.ts'
-import { type KeyStore, PersonForgottenError } from './keys.ts'
+import { PersonForgottenError } from '../message/personal.ts'
+import type { KeyStore } from './keys.ts'
 
 /** Keys for as long as the process lives: for tests. */
 export class MemoryKeyStore implements KeyStore {

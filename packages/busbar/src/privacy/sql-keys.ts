@@ -3,7 +3,8 @@ import { ConfigurationError } from '../message/errors.ts'
 import type { Database } from '../transaction/database.ts'
 import type { SqlParameter, SqlRow } from '../transaction/transaction.ts'
 import { KEY_BYTES, seal, unseal } from './cipher.ts'
-import { type KeyStore, PersonForgottenError } from './keys.ts'
+import { PersonForgottenError } from '../message/personal.ts'
+import type { KeyStore } from './keys.ts'
 
 export interface SqlKeyStoreOptions {
   /**
