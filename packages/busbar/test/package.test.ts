@@ -186,7 +186,7 @@ function helloWorld(text: string): { program: string; output: string; tour: stri
 
 /** What the blocks after the hello world take for granted. */
 const TOUR = `
-import { command, createEventBus, enrichment, event, filtering, logging, type Message, on, query, timeout, typed } from 'busbar'
+import { command, createEventBus, createEventStore, enrichment, event, filtering, logging, type Message, on, query, timeout, typed } from 'busbar'
 import { bridge } from 'busbar/bridge'
 import { pgInbox } from 'busbar/inbox'
 import { MemoryBroker } from 'busbar/memory'
