@@ -65,6 +65,7 @@ test.each([
   [['--orders', '0'], /'--orders <number>' argument '0' is invalid\. It must be a whole number from 1/],
   [['--database', 'mysql://root:secret@host/db'], /must be 'sqlite:<file>' or 'postgres:\/\/…', not 'mysql:…'/],
   [['--database', 'sqlite:/no/such/folder/shop.db'], /cannot be opened .*name another file with --database/],
+  [['--broker', 'memory:'], /It must be a broker that others reach/],
   [['--broker', 'pigeon:'], /unknown scheme; known: memory:, sqlite:/],
 ])('bad arguments %j are refused with what would be right', async (args, words) => {
   const { code, out, err } = await runProgram(...args)

@@ -23,6 +23,7 @@ const program = new Command('orders')
   .option(
     '--broker <url>',
     'where a relay takes the events: redis://…, kafka://…, amqp://…, nats://… (default: the database)',
+    reachable,
   )
   .option('--json', 'the last line, alone on standard output, is the result as JSON')
   .showHelpAfterError('(--help lists the options)')
@@ -47,6 +48,12 @@ function closing({ differences, duplicates, missing, seconds }: Result): string 
   const verdict =
     differences.length === 0 ? 'all as a plain replay of the orders says' : `${differences.length} DIFFERENCES`
   return `checked    ${verdict}: ${missing} missing, ${duplicates} twice, in ${seconds} s`
+}
+
+/** The events are delivered a second time by a bus of its own, which has to find the same broker. */
+function reachable(url: string): string {
+  if (!/^memory:/i.test(url)) return url
+  throw new InvalidArgumentError('It must be a broker that others reach, too; a broker in memory has one bus.')
 }
 
 function whole(text: string): number {

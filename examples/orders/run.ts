@@ -7,7 +7,7 @@ import { deliverAgain, waitForParcels } from './parcels.ts'
 import { planOf } from './plan.ts'
 import { rebuildAll } from './rebuild.ts'
 import { Shop } from './shop.ts'
-import { statesOf } from './travel.ts'
+import { countSnapshots, statesOf } from './travel.ts'
 import { placeOldOrders, workThrough } from './work.ts'
 
 export interface RunOptions {
@@ -74,7 +74,9 @@ async function story(shop: Shop, { plan, expected, say, began }: Story): Promise
   say(`models     ${first.orders} orders, ${euros(first.revenue)} of revenue, ${first.parcels} parcels`)
 
   const states = await statesOf(shop, 'o1')
-  say(`time       order o1 was ${states.join(', then ')}`)
+  const snapshots = await countSnapshots(shop)
+  say(`time       order o1 was ${states.join(', then ')}; ${snapshots} orders have a snapshot`)
+  if (snapshots === 0) differences.push('no order has a snapshot')
   if (states.join() !== 'placed,paid,shipped') differences.push(`order o1 was ${states.join(', then ')}`)
 
   differences.push(...(await clearAddresses(shop)))

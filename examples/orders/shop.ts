@@ -37,7 +37,7 @@ export class Shop {
     this.store = new EventStore(storage, { contracts: events, source: 'orders', privacy })
     this.orders = repository(this.store, Order, {
       category: 'order',
-      // Orders are short; ten times as many events would do. The address is encrypted in snapshots as well.
+      // Orders are short: after three events, so that there are some. The address is encrypted in them as well.
       snapshots: { every: 3, personal: ['email'], person: ({ customerId }) => customerId },
     })
     const models = new SqlReadModel(place.database)
