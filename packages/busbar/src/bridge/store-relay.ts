@@ -20,6 +20,8 @@ export interface StoreRelayOptions {
   readonly lease?: number
   /** Milliseconds between two looks where nothing says that something came. Default 500. */
   readonly pollInterval?: number
+  /** What is published. Default: all but what Busbar keeps for itself, on topics that begin with `busbar.` (snapshots). */
+  readonly only?: (event: StoredEvent) => boolean
   /** Default: JSON lines on standard error. */
   readonly logger?: BrokerLogger
 }
@@ -62,7 +64,7 @@ export class StoreRelay {
       throw new ConfigurationError(`relay '${name}': ${field} must be a whole number from 1, not ${value}`)
     }
     this.name = name
-    this.#options = { ...options, name, batch, lease, pollInterval, logger }
+    this.#options = { ...options, name, batch, lease, pollInterval, logger, only: options.only ?? isForOthers }
   }
 
   /** Resolves once it is at work, or waits for its turn. */
@@ -120,8 +122,8 @@ export class StoreRelay {
 
   /** In order, until each is confirmed or refused for good; then the checkpoint goes behind them. */
   async #move(events: readonly StoredEvent[]): Promise<void> {
-    const { from, to, lease, logger } = this.#options
-    let left = events
+    const { from, to, lease, logger, only } = this.#options
+    let left: readonly StoredEvent[] = events.filter(only)
     for (let failures = 1; left.length > 0; failures++) {
       // Whoever may have taken over meanwhile has sent these: after what that one sends they would come out of order.
       if (performance.now() - this.#claimedAt > lease / 2 && !(await this.#claimed())) return
@@ -200,6 +202,10 @@ export class StoreRelay {
       this.#wake = done
     })
   }
+}
+
+function isForOthers({ topic }: StoredEvent): boolean {
+  return !topic.startsWith('busbar.')
 }
 
 function outgoingOf({ topic, message }: StoredEvent): Outgoing {

@@ -180,6 +180,25 @@ describe('the relay', () => {
     expect(keeping.relay?.stats().failing).toBeUndefined()
   })
 
+  test('keeps to itself what Busbar keeps for itself, such as snapshots', async () => {
+    const storage = new MemoryEventStorage()
+    const broker = new MemoryBroker()
+    const published: string[] = []
+    const keeping = new KeepingBroker({
+      broker: flaky(broker, (batch) => void published.push(...batch.map(({ topic }) => topic))),
+      storage,
+      logger,
+    })
+    const bus = new EventBus(keeping, { logger })
+    ended.push(() => bus.stop())
+    await bus.start()
+    const own = event('Own', typed<{ n: number }>(), { topic: 'busbar.snapshots', subject: () => 'snapshot-1' })
+    await bus.publish([own.create({ n: 1 }), Counted.create({ n: 0 })])
+    await vi.waitFor(() => expect(keeping.relay?.stats().moved).toBe(1), { timeout: 20_000 })
+    expect(published).toEqual(['events'])
+    expect((await storage.head()).count).toBe(2)
+  })
+
   test('goes on where the one before was; of several only one moves', async () => {
     const storage = new MemoryEventStorage()
     const shared = new MemoryBroker()
