@@ -1,6 +1,6 @@
 import type { Executor, Row, SqlValue, Statements, Values } from '../sql/executor.ts'
 import type { Connector } from './connection.ts'
-import { isLost } from './errors.ts'
+import { isLost, PostgresError } from './errors.ts'
 import type { Hints } from './hints.ts'
 import { Link, untilEnough } from './link.ts'
 import type { PreparedStatements } from './statements.ts'
@@ -95,6 +95,10 @@ export class PostgresExecutor implements Executor {
 
   passes(error: unknown): boolean {
     return isLost(error) && !this.connector.closed
+  }
+
+  isEntangled(error: unknown): boolean {
+    return error instanceof PostgresError && (error.code === '40P01' || error.code === '40001')
   }
 
   interrupt(): void {

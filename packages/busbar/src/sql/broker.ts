@@ -33,6 +33,7 @@ import { assertStorable } from './rows.ts'
 import { migrate } from './schema.ts'
 import { type Ticked, Ticker } from './ticker.ts'
 import { Topics } from './topics.ts'
+import { unentangled } from './unentangled.ts'
 
 export interface SqlBrokerOptions {
   readonly executor: Executor
@@ -208,7 +209,7 @@ export class SqlBroker implements Broker {
 
   async deleteGroup(group: string): Promise<void> {
     const { executor, dialect } = this.life.running.context
-    await executor.write(async (sql) => {
+    await unentangled(executor, async (sql) => {
       await lockCursors(sql, dialect, group)
       const members = await countMembers(sql, group, Date.now())
       if (members > 0) {

@@ -44,6 +44,8 @@ export interface Executor extends Statements {
   interrupt(): void
   /** Whether it failed only because the connection broke: the same may work a moment later. Absent: never. */
   passes?(error: unknown): boolean
+  /** Whether the database ended a transaction because two waited for each other: nothing of it has happened. Absent: never. */
+  isEntangled?(error: unknown): boolean
   /** Safe to call twice. */
   close(): Promise<void>
 }

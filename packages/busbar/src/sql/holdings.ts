@@ -8,6 +8,7 @@ import { OwnedPartition } from './partition.ts'
 import { blockedLanes, countAttempts, nextDue } from './set-aside.ts'
 import type { Topic } from './topics.ts'
 import type { Window } from './window.ts'
+import { unentangled } from './unentangled.ts'
 
 export interface HoldingsHost {
   readonly context: SqlContext
@@ -65,7 +66,7 @@ export class Holdings {
   async releaseDrained(): Promise<void> {
     const drained = this.all().filter((one) => one.draining && !one.busy)
     if (drained.length === 0) return
-    await this.host.context.executor.write((sql) => this.releaseAll(sql, drained))
+    await unentangled(this.host.context.executor, (sql) => this.releaseAll(sql, drained))
     for (const partition of drained) this.lose(partition)
     this.host.context.groupChanged(this.host.spec.group)
   }
@@ -74,7 +75,7 @@ export class Holdings {
   async beat(): Promise<void> {
     const { context, spec, id } = this.host
     const now = Date.now()
-    const held = await context.executor.write(async (sql) => {
+    const held = await unentangled(context.executor, async (sql) => {
       await enter(sql, spec.group, this.topics, id, now + context.lease)
       await bury(sql, spec.group, now - 2 * context.lease)
       return renew(sql, spec.group, id, now + context.lease)
@@ -119,7 +120,7 @@ export class Holdings {
     // What is out has begun, and will not end with us.
     const cut = owned.flatMap((partition) => [...partition.all()].filter(isUnsettled))
     for (const delivery of cut) delivery.begun++
-    await context.executor.write(async (sql) => {
+    await unentangled(context.executor, async (sql) => {
       for (const { entry, begun } of cut) if (entry !== undefined) await countAttempts(sql, entry, begun)
       await this.releaseAll(sql, owned)
       await leave(sql, spec.group, id)
@@ -141,7 +142,7 @@ export class Holdings {
 
   private async claim(topic: Topic, wanted: readonly number[]): Promise<void> {
     const { context, spec, id } = this.host
-    const taken = await context.executor.write((sql) => {
+    const taken = await unentangled(context.executor, (sql) => {
       const now = Date.now()
       const wish = { group: spec.group, topic, owner: id, now, expires: now + context.lease }
       return Promise.all(wanted.map((partition) => this.claimOne(sql, { ...wish, partition })))

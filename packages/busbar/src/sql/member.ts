@@ -11,6 +11,7 @@ import type { OwnedPartition } from './partition.ts'
 import { Pump } from './pump.ts'
 import { Quiet } from '../broker/quiet.ts'
 import { countUnsettled, Window } from './window.ts'
+import { unentangled } from './unentangled.ts'
 
 /** Milliseconds after which what has settled is stored, where nothing more is fetched. */
 const FLUSH_AFTER = 4
@@ -61,7 +62,7 @@ export class GroupMember implements BrokerSubscription {
     const unread = await executor.read((sql) => newTopics(sql, this.group, this.holdings.topics))
     const latest = unread.length > 0 && this.spec.from === 'latest'
     const begin = latest ? await dialect.head(executor) : dialect.start
-    await executor.write(async (sql) => {
+    await unentangled(executor, async (sql) => {
       await lockCursors(sql, dialect, this.group)
       for (const topic of unread) await createCursors(sql, this.group, topic, begin)
       await enter(sql, this.group, this.holdings.topics, this.id, Date.now() + lease)
