@@ -88,6 +88,8 @@ export class Hints {
     for (let failures = 0; !this.connector.closed;) {
       try {
         await this.link.open()
+        // Stopped while it was connecting: whoever stopped found nothing to close yet, and waits for this to end.
+        if (this.connector.closed) return await this.link.close()
         failures = 0
         await this.link.lost()
       } catch (error) {
