@@ -64,6 +64,27 @@ test('a released message is handed out again from memory with a pause, and keeps
   expect(performance.now() - begin).toBeGreaterThan(5 * 20)
 })
 
+test('a message that is on its way to a member when that leaves was not begun, and is not counted', async () => {
+  const prefix = 'leaves'
+  const proxy = await startProxy(server.url)
+  const [near, far] = await Promise.all([started({ url: server.url, prefix }), started({ url: proxy.url, prefix })])
+  const seen = new Map<string, { attempts: number; crashes: number }>()
+  const see = ({ message: { id }, attempts, crashes }: Delivery): Verdict => {
+    seen.set(id, { attempts, crashes })
+    return { ack: true }
+  }
+  const leaver = await far.subscribe(spec(), see)
+  await near.publish([order('first')])
+  await vi.waitFor(() => expect(seen.size).toBe(1), patience)
+  proxy.lag(100)
+  await near.publish(Array.from({ length: 20 }, (_, n) => order(`${n}`, { key: `k${n}` })))
+  await leaver.stop()
+  expect([...seen.keys()]).toEqual(['first'])
+  await near.subscribe(spec(), see)
+  await vi.waitFor(() => expect(seen.size).toBe(21), patience)
+  expect([...seen].filter(([, { attempts, crashes }]) => attempts + crashes > 0)).toEqual([])
+})
+
 test('consumer cancel: a queue that is deleted is made again, and the group goes on', async () => {
   const broker = await started({ url: server.url, prefix: 'cancel' })
   const seen: string[] = []

@@ -44,6 +44,7 @@ export class Line implements Wanting {
     this.moving = false
     clearTimeout(this.timer)
     this.timer = undefined
+    for (const delivery of this.held) if (delivery.marking !== undefined) this.host.window.forget(delivery)
   }
 
   /** It was released: back to its place, and again in a moment. Nothing overtakes it. */
@@ -69,11 +70,14 @@ export class Line implements Wanting {
     if (pause > 0) return this.wait(pause)
     const early = head.due > 0 ? head.due - Date.now() : 0
     if (early > 0 && early < MOST_SKEW) return this.wait(early)
-    if (window.hasSuspect((one) => open.has(one))) return this.standBehind()
-    if (!head.suspect || head.unreadable !== undefined || head.marking === 'stored') return true
-    if (!window.mayRunSuspect) return this.standBehind()
+    if (window.hasSuspect((one) => one !== head && open.has(one))) return this.standBehind()
+    if (!head.suspect || head.unreadable !== undefined) return true
+    if (window.hasOtherSuspect(head)) return this.standBehind()
+    if (head.marking === 'stored') return true
     if (head.marking === undefined) {
       head.marking = 'storing'
+      // Of two whose starts are being stored at once, both would be blamed for the death of one.
+      window.reserve(head)
       void this.host.begin(head).then(() => {
         head.marking = 'stored'
         this.host.window.want(this)

@@ -26,6 +26,9 @@ export interface PartitionHost {
   readonly doubtful: boolean
   /** Resolves when the server has shown that it still knows us. */
   sure(): Promise<void>
+  /** Something of the topic has come to this member: `heard` from then on. */
+  hear(topic: string): void
+  heard(topic: string): boolean
   /** Something settled. */
   settled(): void
   /** The partition is not ours any more, without our doing. */
@@ -114,7 +117,9 @@ export class OwnedPartition implements LineHost, DeliveryOwner {
     if (this.over) return
     const { channel } = this
     this.acks.flush()
-    if (this.open.size > 0) {
+    // Also with nothing in hand: a message may be on its way to us, and the next member would take us for dead. Only where nothing of the
+    // topic ever came is a register not worth its queue.
+    if (this.open.size > 0 || this.host.heard(this.topic.name)) {
       // A connection that is lost meanwhile, or a server that does not answer, must not hold up a stop.
       await atMost(MOST_TO_LEAVE, Promise.race([this.remember(), this.ended.promise]))
     }
@@ -164,8 +169,10 @@ export class OwnedPartition implements LineHost, DeliveryOwner {
     const delivery = new HandedOut(this, this.topic.name, `${this.n}@${received.fields.deliveryTag}`, received)
     this.open.add(delivery)
     this.acks.delivered(delivery)
-    if (this.takingOver === undefined) this.takingOver = this.takeOver()
-    else if (this.known && delivery.returned) this.marks.recall(delivery)
+    if (this.takingOver === undefined) {
+      this.host.hear(this.topic.name)
+      this.takingOver = this.takeOver()
+    } else if (this.known && delivery.returned) this.marks.recall(delivery)
     this.line.add(delivery)
   }
 

@@ -57,8 +57,19 @@ export class Window {
     return false
   }
 
-  get mayRunSuspect(): boolean {
-    return !this.hasSuspect(() => true)
+  hasOtherSuspect(than: HandedOut): boolean {
+    return this.hasSuspect((one) => one !== than)
+  }
+
+  /** From now on it is the one that runs alone; it is handed out when that is stored. */
+  reserve(suspect: HandedOut): void {
+    suspect.since = performance.now()
+    this.suspects.add(suspect)
+  }
+
+  /** It is not handed out after all. */
+  forget(suspect: HandedOut): void {
+    if (this.suspects.delete(suspect)) this.letGo()
   }
 
   /** Runs `settle` with what becomes of it, once; at once where the handler answers at once. */
