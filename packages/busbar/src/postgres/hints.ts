@@ -31,6 +31,7 @@ export class Hints {
   private pending = false
   private timer: NodeJS.Timeout | undefined
   private listening: Promise<void> | undefined
+  private readonly closing = new AbortController()
 
   constructor(connector: Connector, schema: string, pollInterval: number, logger: BrokerLogger) {
     this.connector = connector
@@ -69,6 +70,7 @@ export class Hints {
 
   async close(): Promise<void> {
     clearTimeout(this.timer)
+    this.closing.abort()
     if (this.pending && this.link.isOpen) this.tell()
     await this.link.close()
     await this.listening
@@ -88,8 +90,6 @@ export class Hints {
     for (let failures = 0; !this.connector.closed;) {
       try {
         await this.link.open()
-        // Stopped while it was connecting: whoever stopped found nothing to close yet, and waits for this to end.
-        if (this.connector.closed) return await this.link.close()
         failures = 0
         await this.link.lost()
       } catch (error) {
@@ -97,7 +97,8 @@ export class Hints {
         failures++
         this.logger.warn({ err: String(error) }, 'cannot listen for notifications of other processes: trying again')
       }
-      if (!this.connector.closed) await sleep(pauseAfter(Math.max(1, failures)), undefined, { ref: false })
+      const { signal } = this.closing
+      await sleep(pauseAfter(Math.max(1, failures)), undefined, { ref: false, signal }).catch(() => {})
     }
   }
 

@@ -106,12 +106,10 @@ export class Link {
       gone()
       void client.end().catch(() => {})
     })
-    if (this.connector.closed) {
-      await end(client)
-      throw new BrokerError(`${this.connector.where}: the broker was stopped`)
-    }
     try {
-      await this.onConnect?.(client)
+      if (!this.connector.closed) await this.onConnect?.(client)
+      // Whoever stopped meanwhile found nothing to close yet, and may wait for the end of this connection.
+      if (this.connector.closed) throw new BrokerError(`${this.connector.where}: the broker was stopped`)
     } catch (error) {
       await end(client)
       throw error
