@@ -192,29 +192,42 @@ export class Intake {
 
   /** What an owner before had open, in order: suspects alone. */
   private async takeBacklog(fresh: HandedOut[]): Promise<void> {
-    const { window, context } = this.host
+    const { window } = this.host
     while (this.backlog.length > 0) {
       const item = this.backlog[0] as OpenItem
       if (item.suspect && (this.suspectOut(fresh) || !window.mayRunSuspect)) return
       if (!window.enter(this.owner)) return
+      if (item.suspect) window.reserve(item)
       let delivery: HandedOut | undefined
-      if (item.entry === undefined) {
-        const stored = await context.jsm.streams
-          .getMessage(this.owner.topic.stream, { seq: item.seq })
-          .catch((error: unknown) => {
-            window.leave(1)
-            throw error
-          })
-        if (stored !== null) delivery = this.fromLog(stored.header, stored.data, item.seq, item)
-        else window.leave(1)
-      } else {
-        const aside = this.known.get(item.entry)
-        if (aside?.seq === item.seq) [delivery] = await this.readAsides([aside], () => item)
-        else window.leave(1)
+      try {
+        delivery = await this.readBacklog(item)
+      } finally {
+        window.forget(item)
       }
+      if (delivery?.suspect === true) window.reserve(delivery)
       this.backlog.shift()
       if (delivery !== undefined) fresh.push(delivery)
     }
+  }
+
+  /** Gives its place in the window back where there is nothing any more. */
+  private async readBacklog(item: OpenItem): Promise<HandedOut | undefined> {
+    const { window, context } = this.host
+    if (item.entry !== undefined) {
+      const aside = this.known.get(item.entry)
+      if (aside?.seq === item.seq) return (await this.readAsides([aside], () => item))[0]
+      window.leave(1)
+      return undefined
+    }
+    const stored = await context.jsm.streams
+      .getMessage(this.owner.topic.stream, { seq: item.seq })
+      .catch((error: unknown) => {
+        window.leave(1)
+        throw error
+      })
+    if (stored !== null) return this.fromLog(stored.header, stored.data, item.seq, item)
+    window.leave(1)
+    return undefined
   }
 
   private takeLog(fresh: HandedOut[]): void {

@@ -81,6 +81,7 @@ export class Line {
     let free = this.acked
     for (const delivery of this.open) {
       delivery.abort()
+      this.host.window.forget(delivery)
       if (delivery.state !== 'out') free++
     }
     this.acked = 0

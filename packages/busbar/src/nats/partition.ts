@@ -232,8 +232,10 @@ export class OwnedPartition implements PartitionView, LineOwner {
       if (window.handing && !this.draining && (await this.intake.take(fresh))) this.dirty = true
     } finally {
       // Lost meanwhile, and with it all that was open: nobody else would give back the places of what was taken since.
-      if (this.lost) window.leave(fresh.length)
-      else for (const delivery of fresh) line.open.add(delivery)
+      if (this.lost) {
+        window.leave(fresh.length)
+        for (const delivery of fresh) window.forget(delivery)
+      } else for (const delivery of fresh) line.open.add(delivery)
     }
     if (this.lost) return
     if (fresh.length > 0 || this.dirty) {

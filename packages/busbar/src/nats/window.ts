@@ -21,7 +21,8 @@ export class Window {
   private readonly deliver: Deliver
   private used = 0
   private readonly wanting = new Set<Wanting>()
-  private readonly suspects = new Set<HandedOut>()
+  /** Who runs alone, and since when. */
+  private readonly suspects = new Map<object, number>()
 
   constructor(spec: SubscriptionSpec, deliver: Deliver) {
     this.prefetch = spec.prefetch
@@ -68,8 +69,18 @@ export class Window {
   /** One suspect at a time, so that the one that kills the process is found; a long run counts as harmless. */
   get mayRunSuspect(): boolean {
     const recent = performance.now() - SUSPECT_ALONE
-    for (const { since } of this.suspects) if (since > recent) return false
+    for (const since of this.suspects.values()) if (since > recent) return false
     return true
+  }
+
+  /** From now on it is the one that runs alone: of two whose starts are being stored at once, both would be blamed for the death of one. */
+  reserve(suspect: object): void {
+    this.suspects.set(suspect, performance.now())
+  }
+
+  /** It is not handed out after all. */
+  forget(suspect: object): void {
+    this.suspects.delete(suspect)
   }
 
   /** Runs `verdict` with what becomes of it, once; at once where the handler answers at once. */
@@ -77,7 +88,7 @@ export class Window {
     delivery.state = 'out'
     delivery.attempts = delivery.begun
     delivery.since = performance.now()
-    if (delivery.suspect) this.suspects.add(delivery)
+    if (delivery.suspect) this.reserve(delivery)
     const done = (verdict: Verdict): void => {
       this.suspects.delete(delivery)
       settle(delivery, verdict)
