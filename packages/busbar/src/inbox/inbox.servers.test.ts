@@ -2,35 +2,27 @@ import { sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/node-postgres'
 import createKnex, { type Knex } from 'knex'
 import { Kysely, PostgresDialect, type Transaction as KyselyTransaction } from 'kysely'
-import { Pool } from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { EventBus, silentLogger } from '../bus/index.ts'
 import { event, typed } from '../message/index.ts'
 import { MemoryBroker } from '../memory/index.ts'
+import { postgresSchema } from '../postgres/fixtures/schema.ts'
 import { saidBy } from '../transaction/errors.ts'
 import { fromDrizzle, fromKnex, fromKysely } from '../transaction/index.ts'
 import { type Inbox, inbox, type InboxTransaction, pgInbox } from './index.ts'
 
-const schema = `inbox_${process.pid}`
+const { name: schema, url, pool } = postgresSchema()
 const Placed = event('Placed', typed<{ n: number }>())
 
-let pool: Pool
 let knex: Knex
 beforeAll(async () => {
-  const connectionString = process.env['BUSBAR_POSTGRES_URL'] ?? ''
-  pool = new Pool({ connectionString, max: 6, options: `-c search_path=${schema}` })
-  knex = createKnex({ client: 'pg', connection: connectionString, searchPath: [schema], pool: { min: 0, max: 4 } })
-  await pool.query(`CREATE SCHEMA ${schema}`)
+  knex = createKnex({ client: 'pg', connection: url, searchPath: [schema], pool: { min: 0, max: 4 } })
   await pool.query('CREATE TABLE effects (n int)')
 })
 beforeEach(async () => {
   await pool.query('TRUNCATE effects; DROP TABLE IF EXISTS busbar_inbox')
 })
-afterAll(async () => {
-  await pool.query(`DROP SCHEMA ${schema} CASCADE`)
-  await knex.destroy()
-  await pool.end()
-})
+afterAll(() => knex.destroy())
 
 const effects = async (): Promise<unknown[]> =>
   (await pool.query<{ n: number }>('SELECT n FROM effects ORDER BY n')).rows.map(({ n }) => n)

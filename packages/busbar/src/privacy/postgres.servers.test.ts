@@ -1,28 +1,13 @@
-import pg from 'pg'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { event, SchemaConflictError } from '../message/index.ts'
 import { registerContracts } from '../message/schemas/index.ts'
+import { postgresSchema } from '../postgres/fixtures/schema.ts'
 import { SqlSchemaRegistry } from '../schemas/index.ts'
 import { pgDatabase } from '../transaction/database.ts'
 import { PersonForgottenError, SqlKeyStore } from './index.ts'
 
-const schema = `keys_${process.pid}_${Date.now()}`
-let pool: pg.Pool
-
-beforeAll(async () => {
-  const connectionString = process.env['BUSBAR_POSTGRES_URL'] as string
-  const admin = new pg.Client({ connectionString })
-  await admin.connect()
-  await admin.query(`CREATE SCHEMA ${schema}`)
-  await admin.end()
-  pool = new pg.Pool({ connectionString, max: 4, options: `-c search_path=${schema}` })
-})
-
-afterAll(async () => {
-  await pool.query(`DROP SCHEMA ${schema} CASCADE`)
-  await pool.end()
-})
+const { pool } = postgresSchema()
 
 test('keys in Postgres: one for all who ask at once, and forgotten for all', async () => {
   const make = (): SqlKeyStore => new SqlKeyStore({ database: pgDatabase(pool), masterKey: Buffer.alloc(32, 1) })

@@ -1,15 +1,13 @@
-import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { EventStore } from '../eventstore/index.ts'
+import { postgresSchema } from '../postgres/fixtures/schema.ts'
 import { PostgresEventStorage } from '../postgres/index.ts'
 import { pgDatabase } from '../transaction/database.ts'
 import { Cancelled, Placed, totals } from './fixtures/shop.ts'
 import { InlineProjections, SqlReadModel, when } from './index.ts'
 
-const schema = `inline_${process.pid}_${Date.now()}`
-const url = process.env['BUSBAR_POSTGRES_URL'] as string
+const { name: schema, url, pool } = postgresSchema()
 const options = { pollInterval: 10, retries: 1, logger: { warn: () => {}, error: () => {} } }
-let pool: pg.Pool
 let store: EventStore
 
 beforeAll(async () => {
@@ -17,14 +15,9 @@ beforeAll(async () => {
     contracts: [Placed, Cancelled],
   })
   await store.start()
-  pool = new pg.Pool({ connectionString: url, max: 6, options: `-c search_path=${schema}` })
 })
 
-afterAll(async () => {
-  await store.stop()
-  await pool.query(`DROP SCHEMA ${schema} CASCADE`)
-  await pool.end()
-})
+afterAll(() => store.stop())
 
 test('inline in Postgres: read at once by whoever has appended, also while many append and the model is rebuilt', async () => {
   await store.append('order-old', Placed.create({ total: 7 }))

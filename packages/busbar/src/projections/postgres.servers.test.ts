@@ -1,26 +1,11 @@
-import pg from 'pg'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { expect, test, vi } from 'vitest'
+import { postgresSchema } from '../postgres/fixtures/schema.ts'
 import { pgDatabase } from '../transaction/database.ts'
 import { Placed, shop, totals } from './fixtures/shop.ts'
 import { Projections, SqlReadModel } from './index.ts'
 
-const schema = `projections_${process.pid}_${Date.now()}`
+const { name: schema, pool } = postgresSchema()
 const options = { pollInterval: 20, retries: 1, logger: { warn: () => {}, error: () => {} } }
-let pool: pg.Pool
-
-beforeAll(async () => {
-  const connectionString = process.env['BUSBAR_POSTGRES_URL'] as string
-  const admin = new pg.Client({ connectionString })
-  await admin.connect()
-  await admin.query(`CREATE SCHEMA ${schema}`)
-  await admin.end()
-  pool = new pg.Pool({ connectionString, max: 8, options: `-c search_path=${schema}` })
-})
-
-afterAll(async () => {
-  await pool.query(`DROP SCHEMA ${schema} CASCADE`)
-  await pool.end()
-})
 
 test('read models in Postgres: applied once by several, shown whole, rebuilt beside the live one', async () => {
   const store = shop()

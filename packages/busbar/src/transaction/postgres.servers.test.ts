@@ -2,8 +2,9 @@ import { sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/node-postgres'
 import createKnex, { type Knex } from 'knex'
 import { Kysely, PostgresDialect } from 'kysely'
-import { Pool, type PoolClient } from 'pg'
+import type { PoolClient } from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { postgresSchema } from '../postgres/fixtures/schema.ts'
 import { atomically } from './atomic.ts'
 import { saidBy } from './errors.ts'
 import {
@@ -18,23 +19,14 @@ import {
   TransactionError,
 } from './index.ts'
 
-const url = process.env['BUSBAR_POSTGRES_URL'] ?? ''
-const schema = `transaction_${process.pid}`
-
-let pool: Pool
+const { name: schema, url, pool } = postgresSchema()
 let knex: Knex
 beforeAll(async () => {
-  pool = new Pool({ connectionString: url, max: 3, options: `-c search_path=${schema}` })
   knex = createKnex({ client: 'pg', connection: url, searchPath: [schema], pool: { min: 0, max: 2 } })
-  await pool.query(`CREATE SCHEMA ${schema}`)
   await pool.query('CREATE TABLE notes (n int PRIMARY KEY, text text, bytes bytea)')
 })
 beforeEach(async () => void (await pool.query('TRUNCATE notes')))
-afterAll(async () => {
-  await pool.query(`DROP SCHEMA ${schema} CASCADE`)
-  await knex.destroy()
-  await pool.end()
-})
+afterAll(() => knex.destroy())
 
 const written = async (): Promise<unknown[]> =>
   (await pool.query<{ n: number }>('SELECT n FROM notes ORDER BY n')).rows.map(({ n }) => n)
