@@ -1,5 +1,3 @@
-import { randomUUID } from 'node:crypto'
-
 import { type Broker, BrokerError, UnsupportedError } from '../broker/index.ts'
 import type { Codec } from '../message/codec.ts'
 import { definitionOfMessage, type QueryMessage } from '../message/contract.ts'
@@ -56,7 +54,7 @@ export class EventBus {
   private readonly requests: Requests
   private readonly groups: Groups
   private readonly schemas: Schemas
-  private readonly replyTopic = `replies.${randomUUID()}`
+  private readonly replyTopic: string
   /** The broker is started. */
   private running = false
   /** So are the subscriptions made before. */
@@ -74,6 +72,7 @@ export class EventBus {
     this.clock = options.clock ?? systemClock
     this.codec = options.codec ?? new JsonCodec()
     this.topics = { event: 'events', command: 'commands', query: 'queries', reply: 'replies', ...options.topics }
+    this.replyTopic = `${this.topics.reply}.${this.source}`
     for (const contract of options.contracts ?? []) this.contracts.add(contract)
     this.middleware = [...(options.middleware ?? [])]
     this.batcher = new Batcher(broker)
@@ -347,7 +346,10 @@ export class EventBus {
     return ['messages are being published']
   }
 
-  /** Replies come to a topic of this bus alone. */
+  /**
+   * Replies come to one topic for each application, so that processes that come and go leave no topics behind. Its other processes see
+   * them, too, and pass over what they have not asked.
+   */
   private async listen(): Promise<void> {
     if (!this.broker.capabilities.broadcast) {
       throw new UnsupportedError(`broker '${this.broker.name}' cannot carry replies: it has no broadcast subscriptions`)
@@ -363,6 +365,7 @@ export class EventBus {
     } as const
     const ack = { ack: true } as const
     await this.broker.subscribe(spec, async ({ message }) => {
+      if (!this.requests.asked(message.metadata.causationId)) return ack
       try {
         await this.requests.take(await open(message, undefined, this.codec, this.options.privacy))
       } catch (error) {

@@ -44,8 +44,16 @@ export interface SubscribeOptions {
 export interface BusOptions {
   /** Name of this application; `source` of what it publishes and the prefix of default groups. Default `app`. */
   readonly source?: string
-  /** Topics of messages whose contract names none. Default `events`, `commands`, `queries`. */
-  readonly topics?: { readonly event?: string; readonly command?: string; readonly query?: string }
+  /**
+   * Topics of messages whose contract names none. Default `events`, `commands`, `queries`; and `replies`, to which `.<source>` is added:
+   * every process of an application sees its replies.
+   */
+  readonly topics?: {
+    readonly event?: string
+    readonly command?: string
+    readonly query?: string
+    readonly reply?: string
+  }
   /** Contracts that the bus knows from the start (those that are subscribed or published are learned). */
   readonly contracts?: readonly ContractLike[]
   /**

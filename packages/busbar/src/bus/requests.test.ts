@@ -220,20 +220,39 @@ test('a broker without broadcast cannot carry replies, and says so', async () =>
   await expect(bus.request(GetTotal.create({ orderId: 'o-1' }))).rejects.toThrow(/cannot carry replies/)
 })
 
-test('what comes to the reply topic and is no reply is only logged', async () => {
+test('a reply that cannot be read is only logged, and what nobody here has asked is passed over', async () => {
   const logger = keepingLogger()
   const broker = new SpyBroker()
   await using bus = await memoryBus({ logger }, broker)
-  await bus.subscribe(GetTotal, () => ({ total: 1 }))
-  await bus.request(GetTotal.create({ orderId: 'o-1' }))
-  const reply = broker.batches.flat().find(({ message }) => message.kind === 'reply') as Outgoing
-  await broker.publish([
-    { ...reply, message: { ...reply.message, body: 'garbage' } },
-    { ...reply, message: { ...reply.message, metadata: { correlationId: 'x', causationId: 'nobody' } } },
-  ])
-  await settled()
+  const release = latch()
+  await bus.subscribe(GetTotal, async () => {
+    await release.opened
+    return { total: 1 }
+  })
+  const asking = bus.request(GetTotal.create({ orderId: 'o-1' }))
+  await until(() => broker.batches.length > 0, 'the query to be sent')
+  const [asked] = broker.batches.flat() as [Outgoing]
+  const garbage = (causationId: string): Outgoing => {
+    const metadata = { correlationId: 'x', causationId }
+    return { topic: 'replies.app', message: { ...asked.message, kind: 'reply', body: 'garbage', metadata } }
+  }
+  await broker.publish([garbage('nobody'), garbage(asked.message.id)])
+  await until(() => logger.lines.length > 0, 'the line')
+  release.open()
+  expect(await asking).toEqual({ total: 1 })
   expect(logger.lines.map(({ text }) => text)).toEqual(['a reply could not be read'])
-  expect(await bus.request(GetTotal.create({ orderId: 'o-1' }))).toEqual({ total: 1 })
+})
+
+test('processes of an application share one reply topic, so that none leaves one behind', async () => {
+  const broker = new SpyBroker()
+  await using answering = await memoryBus({}, broker)
+  await answering.subscribe(GetTotal, ({ data }) => ({ total: Number(data.orderId) }))
+  const askers = await Promise.all(Array.from({ length: 5 }, () => memoryBus({ source: 'shop' }, broker)))
+  await using other = await memoryBus({ source: 'desk', topics: { reply: 'answers' } }, broker)
+  for (const [n, bus] of [...askers, other].entries())
+    expect(await bus.request(GetTotal.create({ orderId: `${n}` }))).toEqual({ total: n })
+  const replies = broker.batches.flat().filter(({ message }) => message.kind === 'reply')
+  expect(new Set(replies.map(({ topic }) => topic))).toEqual(new Set(['replies.shop', 'answers.desk']))
 })
 
 test('an event of the same name as a contract cannot be requested', async () => {

@@ -83,6 +83,11 @@ export class Requests {
     }
   }
 
+  /** This process waits for the reply to that query. */
+  asked(id: string | undefined): boolean {
+    return this.pending.has(id ?? '')
+  }
+
   /** A reply has come. One that nobody waits for any more is dropped. */
   async take(reply: Message): Promise<void> {
     const waiting = this.pending.get(reply.metadata.causationId ?? '')
