@@ -102,7 +102,8 @@ export function postgresDialect(schema: string): Dialect {
     name: 'postgres',
     migrations: migrationsOf(schema),
     lockMigrations: LOCK_MIGRATIONS,
-    hasTables: `SELECT 1 AS found FROM pg_tables WHERE schemaname = '${schema}' AND tablename = 'busbar_meta'`,
+    relations: `SELECT relname::text AS name FROM pg_class
+      WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = '${schema}') AND starts_with(relname, 'busbar_')`,
     forUpdate: ' FOR UPDATE',
     relax: 'SET LOCAL synchronous_commit TO off',
     start: '',

@@ -9,7 +9,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import { type OwnServer, startServer } from '../../../../script/servers/start.ts'
 import { refuse } from './connection.ts'
 import { collector, message, out, quiet, spec, until, World } from './fixtures/world.ts'
-import { PostgresBroker, type PostgresBrokerOptions } from './index.ts'
+import { PostgresBroker, type PostgresBrokerOptions, TablesError } from './index.ts'
 
 let folder: string
 let server: OwnServer
@@ -165,6 +165,22 @@ test('tables of a newer Busbar are refused, and left as they are', async () => {
   await (await world.broker()).stop()
   await (await world.client()).query(`UPDATE busbar_meta SET value = '99' WHERE name = 'schema'`)
   expect((await refusalOf({})).message).toMatch(/version 99.*newer Busbar.*Update busbar/s)
+})
+
+test('tables that are not Busbar’s, and such as are not whole, are refused, and left as they are', async () => {
+  await admin(`CREATE SCHEMA "${world.schema}"`, `CREATE TABLE "${world.schema}".busbar_topics (mine int)`)
+  const foreign = await refusalOf({})
+  expect(foreign).toBeInstanceOf(TablesError)
+  expect(foreign.message).toMatch(/busbar_topics that is not Busbar's.*another database/s)
+  const client = await world.client()
+  const { rows } = await client.query(`SELECT tablename FROM pg_tables WHERE schemaname = '${world.schema}'`)
+  expect(rows).toEqual([{ tablename: 'busbar_topics' }])
+  await client.query('DROP TABLE busbar_topics')
+  await (await world.broker()).stop()
+  await client.query('DROP TABLE busbar_streams')
+  const torn = await refusalOf({})
+  expect(torn).toBeInstanceOf(TablesError)
+  expect(torn.message).toMatch(/lacks busbar_streams.*Restore a whole backup/s)
 })
 
 test('verify tells by name what is otherwise on the server than it should be', async () => {

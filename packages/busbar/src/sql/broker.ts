@@ -30,7 +30,7 @@ import { measure } from './metrics.ts'
 import { Publisher } from './publisher.ts'
 import { Retention, type RetentionOptions } from './retention.ts'
 import { assertStorable } from './rows.ts'
-import { migrate } from './schema.ts'
+import { migrate, versionOf } from './schema.ts'
 import { type Ticked, Ticker } from './ticker.ts'
 import { Topics } from './topics.ts'
 import { unentangled } from './unentangled.ts'
@@ -265,7 +265,7 @@ export class SqlBroker implements Broker {
     const { executor, dialect, where } = this.options
     for (let failures = 1; ; failures++) {
       try {
-        await executor.open()
+        await executor.open((sql) => versionOf(sql, dialect, where))
         return await migrate(executor, dialect, where)
       } catch (error) {
         // A connection that breaks at the wrong moment only delays: whatever was done is done again.

@@ -13,8 +13,8 @@ export interface Dialect extends Batched {
   readonly migrations: readonly (readonly string[])[]
   /** Run first in the transaction that migrates: keeps out other processes that want the same. */
   readonly lockMigrations?: string
-  /** Whether the tables of Busbar are there; a query that gives a row if so. */
-  readonly hasTables: string
+  /** A query for `name`: whatever there is by a name that begins with `busbar_`. */
+  readonly relations: string
   /** Ends a SELECT whose rows are about to be changed: nobody else can change them before the end of the transaction. */
   readonly forUpdate: string
   /**

@@ -23,8 +23,12 @@ export interface Statements {
 }
 
 export interface Executor extends Statements {
-  /** Connects. Rejects with an error that names the database and says what to do. */
-  open(): Promise<void>
+  /**
+   * Connects. Rejects with an error that names the database and says what to do.
+   *
+   * @param look Called before anything of the database is changed; where it rejects, nothing is.
+   */
+  open(look?: (sql: Statements) => Promise<unknown>): Promise<void>
   /** Runs `work` on one consistent view of the database. */
   read<T>(work: (sql: Statements) => Promise<T>): Promise<T>
   /**

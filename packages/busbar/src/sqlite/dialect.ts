@@ -26,7 +26,7 @@ const END = `SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'busb
  */
 export const sqliteDialect: Dialect = {
   name: 'sqlite',
-  hasTables: `SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'busbar_meta'`,
+  relations: `SELECT name FROM sqlite_master WHERE substr(name, 1, 7) = 'busbar_'`,
   start: 0,
   // One writer at a time: a transaction that changes what it has read needs no further lock.
   forUpdate: '',

@@ -1,14 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import { writeFileSync } from 'node:fs'
-import { DatabaseSync } from 'node:sqlite'
 import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
 import { APPEND, logValues } from '../sql/log.ts'
 import { migrate } from '../sql/schema.ts'
 import { sqliteDialect } from './dialect.ts'
 import { SqliteExecutor } from './executor.ts'
-import { SqliteError, SqliteEventStorage } from './index.ts'
 import type { AppenderTask } from './fixtures/appender.ts'
 import { all, storageOf } from './fixtures/events.ts'
 import { collect, eventually, message, quiet, scratchFile, started, textOf } from './fixtures/scratch.ts'
@@ -58,18 +55,6 @@ test('kill -9 during an append leaves all of it or nothing', async () => {
       expect(n <= confirmed ? [2_000] : [0, 2_000]).toContain(large.length)
     }
   }
-})
-
-test('a file that is no database, a damaged one and one of a newer Busbar are refused', async () => {
-  const foreign = scratchFile()
-  writeFileSync(foreign, 'this is a text of more than a few bytes, and no database at all'.repeat(100))
-  await expect(new SqliteEventStorage({ file: foreign, logger: quiet }).start()).rejects.toThrow(SqliteError)
-  const newer = scratchFile()
-  await (await storageOf({ file: newer, logger: quiet })).stop()
-  const db = new DatabaseSync(newer)
-  db.exec(`UPDATE busbar_meta SET value = '99' WHERE name = 'schema'`)
-  db.close()
-  await expect(new SqliteEventStorage({ file: newer, logger: quiet }).start()).rejects.toThrow(/newer Busbar/)
 })
 
 test('a file of the version before events is brought up to date, with what is in it', async () => {

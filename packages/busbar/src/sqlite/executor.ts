@@ -49,7 +49,7 @@ export class SqliteExecutor implements Executor {
     }
   }
 
-  async open(): Promise<void> {
+  async open(look?: (sql: Statements) => Promise<unknown>): Promise<void> {
     if (this.db !== undefined) return
     try {
       this.db = new DatabaseSync(this.options.file, { timeout: BLOCKING_WAIT })
@@ -57,6 +57,8 @@ export class SqliteExecutor implements Executor {
       throw explained(error, this.name)
     }
     try {
+      // WAL is kept in the file, so even that is not for one that is refused.
+      if (look !== undefined) await this.read(look)
       // Switching to WAL fails at once, without the waiting of the busy timeout, while another process does the same.
       await this.locked(() => this.allNow('PRAGMA journal_mode = WAL'))
       await this.locked(() => this.allNow(`PRAGMA synchronous = ${this.options.synchronous}`))
