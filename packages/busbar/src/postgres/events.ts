@@ -1,7 +1,7 @@
 import { BrokerError } from '../broker/index.ts'
 import type { EventsDialect } from '../sql/events/dialect.ts'
-import { textOf } from '../sql/events/transactions.ts'
 import type { SqlValue } from '../sql/executor.ts'
+import { saidBy } from '../transaction/errors.ts'
 import { PostgresError } from './errors.ts'
 import { groupStatement } from './group-commit.ts'
 import { HORIZON } from './horizon.ts'
@@ -58,6 +58,6 @@ export function postgresEvents(name: string): EventsDialect {
     given: (value: SqlValue) => {
       return typeof value === 'string' || value instanceof Uint8Array ? parameter(value) : value
     },
-    isEntangled: (error) => TAKEN.test(textOf(error)) || (error instanceof PostgresError && RETRIED.has(error.code)),
+    isEntangled: (error) => TAKEN.test(saidBy(error)) || (error instanceof PostgresError && RETRIED.has(error.code)),
   }
 }

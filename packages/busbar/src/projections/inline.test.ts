@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { EventStore } from '../eventstore/index.ts'
 import { SqliteEventStorage } from '../sqlite/index.ts'
 import { sqliteDatabase } from '../transaction/database.ts'
+import { TransactionError } from '../transaction/errors.ts'
 import { Cancelled, Placed, totals } from './fixtures/shop.ts'
 import {
   InlineProjections,
@@ -67,6 +68,19 @@ test('an event that cannot be applied is not appended, and changes nothing', asy
   await expect(store.append('order-1', Placed.create({ total: -1 }))).rejects.toThrow('no such total')
   expect((await store.info('order-1')).revision).toBe(-1)
   expect(sums()).toEqual([])
+})
+
+test.for<[string, () => Promise<unknown>]>([
+  ['appends', () => store.append('audit-1', Placed.create({ total: 1 }))],
+  ['reads', () => store.getEvents('order-1')],
+])('one that %s through the store, without the transaction that it was given, is told so at once', async ([, call]) => {
+  await inline(totals({ on: [when(Placed, async ({ stream }) => void (stream === 'order-1' && (await call())))] }))
+  const refused = store.append('order-1', Placed.create({ total: 1 }))
+  await expect(refused).rejects.toThrow(TransactionError)
+  await expect(refused).rejects.toThrow(/inline projection.*Give it the transaction/)
+  expect((await store.info('order-1')).revision).toBe(-1)
+  await store.append('order-2', Placed.create({ total: 1 }))
+  expect((await store.info('audit-1')).revision).toBe(-1)
 })
 
 test('what was there before is in the model when it has started', async () => {

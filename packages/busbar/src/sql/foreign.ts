@@ -70,7 +70,7 @@ export async function delayIn(
 export function explainedForeign(error: unknown, where: string): unknown {
   if (!/42P01|3F000|no such table/.test(saidBy(error))) return error
   return new TransactionError(
-    `the database of the transaction has no log of Busbar: begin it in the database of the broker (${where}). Nothing was written`,
+    `the database of the transaction has no log of Busbar: begin it in the same database (${where}). Nothing was written`,
     { cause: error },
   )
 }

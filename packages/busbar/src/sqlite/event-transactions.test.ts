@@ -1,9 +1,10 @@
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
 import { expect, onTestFinished, test } from 'vitest'
 import { ConcurrencyError, TransactionError } from '../store/index.ts'
+import { TransactionClosedError } from '../transaction/errors.ts'
 import type { Transaction } from '../transaction/transaction.ts'
 import { all, event, storageOf, to } from './fixtures/events.ts'
-import { collect, eventually, quiet, scratchFile, started } from './fixtures/scratch.ts'
+import { collect, eventually, outgoing, quiet, scratchFile, started } from './fixtures/scratch.ts'
 
 /** A connection of the user's own. */
 function open(file: string): { readonly db: DatabaseSync; readonly tx: Transaction } {
@@ -60,14 +61,14 @@ test('a transaction that is over, or of another database, is refused and nothing
   const { db, tx } = open(file)
   db.exec('BEGIN')
   db.exec('COMMIT')
-  await expect(storage.append(to('order-1', [event()]), { tx })).rejects.toThrow(/transaction is over/)
+  await expect(storage.append(to('order-1', [event()]), { tx })).rejects.toThrow(TransactionClosedError)
   expect(db.isTransaction, 'nothing is left open').toBe(false)
   await expect(storage.append(to('order-1', [event()]), { tx: { ...tx, dialect: 'postgres' } })).rejects.toThrow(
     TransactionError,
   )
   const other = open(scratchFile())
   other.db.exec('BEGIN')
-  await expect(storage.append(to('order-1', [event()]), { tx: other.tx })).rejects.toThrow(/without Busbar's tables/)
+  await expect(storage.append(to('order-1', [event()]), { tx: other.tx })).rejects.toThrow(/has no log of Busbar/)
   other.db.close()
   await expect(storage.append(to('order-1', [event()]), { tx: other.tx })).rejects.toThrow(TransactionError)
   expect((await storage.info('order-1')).revision).toBe(-1)
@@ -133,5 +134,91 @@ test('a checkpoint is advanced in a transaction of the user, if the claim is sti
   db.exec('BEGIN')
   expect(await checkpoints.advanceIn(tx, claim, '0000000000000008')).toBe(false)
   db.exec('COMMIT')
-  await expect(checkpoints.advanceIn(tx, claim, '0000000000000008')).rejects.toThrow(/transaction is over/)
+  await expect(checkpoints.advanceIn(tx, claim, '0000000000000008')).rejects.toThrow(TransactionClosedError)
+})
+
+test('appends, publishes and checkpoints of one transaction that are not awaited are one after the other: what is refused takes nothing else back', async () => {
+  const file = scratchFile()
+  const broker = await started({ file })
+  const storage = await storageOf({ broker })
+  const { bodies } = await collect(broker)
+  const { db, tx: quick } = open(file)
+  const statements: string[] = []
+  const tx: Transaction = {
+    dialect: 'sqlite',
+    // As over a network: others have their turn between two statements.
+    execute: async (sql, params) => {
+      await new Promise((resolve) => setImmediate(resolve))
+      statements.push(sql)
+      return quick.execute(sql, params)
+    },
+  }
+  const claim = await storage.checkpoints.claim('totals', 'a', 60_000)
+  if (claim === undefined) throw new Error('nobody else has it')
+  db.exec('BEGIN')
+  const outcomes = await Promise.allSettled([
+    storage.append(to('order-1', [event({ body: 'first' })], 'none'), { tx }),
+    broker.publishIn(tx, [outgoing({ body: 'second' })]),
+    storage.append(to('order-1', [event({ body: 'refused' })], 'none'), { tx }),
+    storage.checkpoints.advanceIn(tx, claim, '0000000000000007'),
+    broker.publishIn(tx, [outgoing({ body: 'third' })]),
+    storage.append(to('order-1', [event({ body: 'fourth' })], 0), { tx }),
+  ])
+  db.exec('COMMIT')
+  expect(outcomes.map(({ status }) => status === 'fulfilled')).toEqual([true, true, false, true, true, true])
+  const savepoints = statements.filter((sql) => sql.includes('SAVEPOINT'))
+  // One is over before the next begins.
+  for (const [index, sql] of savepoints.entries()) {
+    if (sql.startsWith('SAVEPOINT') && index > 0) expect(savepoints[index - 1]).toMatch(/^RELEASE/)
+  }
+  expect((await all(storage.readStream('order-1'))).map((one) => one.message.body)).toEqual(['first', 'fourth'])
+  expect((await storage.checkpoints.get('totals'))?.position).toBe('0000000000000007')
+  await eventually(() => bodies.length === 4, 'the group')
+  expect(bodies.toSorted()).toEqual(['first', 'fourth', 'second', 'third'])
+})
+
+test('inside an inline function, what would wait for the append that it is part of is refused at once, and the storage goes on', async () => {
+  const broker = await started({ file: scratchFile() })
+  const storage = await storageOf({ broker })
+  await storage.append(to('order-1', [event()], 'none'))
+  const calls: Record<string, () => Promise<unknown>> = {
+    append: () => storage.append(to('order-2', [event()])),
+    'append with inline': () => storage.append(to('order-2', [event()]), { inline: () => Promise.resolve() }),
+    deleteStream: () => storage.deleteStream('order-1'),
+    truncateBefore: () => storage.truncateBefore('order-1', 1),
+    readStream: () => all(storage.readStream('order-1')),
+    readAll: () => all(storage.readAll()),
+    info: () => storage.info('order-1'),
+    head: () => storage.head(),
+    claim: () => storage.checkpoints.claim('totals', 'a', 60_000),
+    publish: () => broker.publish([outgoing()]),
+    'publish many': () => broker.publish([outgoing(), outgoing()]),
+  }
+  for (const [name, call] of Object.entries(calls)) {
+    let reason: unknown
+    await storage.append(to('order-1', [event()]), {
+      inline: async () => {
+        reason = await call().catch((error: unknown) => error)
+      },
+    })
+    expect(reason, name).toBeInstanceOf(TransactionError)
+    expect(String(reason), name).toMatch(
+      /wait for itself for ever. Give it the transaction that the function was given/,
+    )
+  }
+  const kept = (): Promise<unknown> => all(storage.readStream('order-1'))
+  expect(await kept()).toHaveLength(1 + Object.keys(calls).length)
+  expect((await storage.info('order-2')).revision).toBe(-1)
+
+  // What goes on behind it is outside again, whoever has the file just then.
+  let later: Promise<unknown> | undefined
+  await storage.append(to('order-1', [event()]), {
+    inline: async () => {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      setTimeout(resolve, 1)
+      later = promise.then(() => Promise.all([kept(), storage.append(to('order-3', [event()])), kept()]))
+    },
+  })
+  await later
+  expect((await storage.info('order-3')).revision).toBe(0)
 })

@@ -5,6 +5,7 @@ import type { Executor, Row, SqlValue, Statements, Values } from '../sql/executo
 import { explained, isBusy } from './errors.ts'
 import { Breath } from './breath.ts'
 import { BULK_ROWS, bulkInsert, WHOLE_ROWS } from './bulk.ts'
+import { assertOutside } from '../sql/events/inside.ts'
 import { Lock } from '../sql/lock.ts'
 
 export interface SqliteExecutorOptions {
@@ -148,7 +149,10 @@ export class SqliteExecutor implements Executor {
 
   /** Runs `work` when it is its turn, and again while another process has the lock: nothing of it has happened then. */
   private async locked<T>(work: () => T | Promise<T>): Promise<T> {
-    if (!this.lock.tryAcquire()) await this.lock.acquire()
+    if (!this.lock.tryAcquire()) {
+      assertOutside(this, 'a read or write of the same file')
+      await this.lock.acquire()
+    }
     try {
       return await work()
     } catch (error) {

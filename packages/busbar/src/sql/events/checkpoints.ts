@@ -12,11 +12,14 @@ const OURS = 'name = ? AND owner = ? AND token = ?'
 export class SqlCheckpoints implements Checkpoints {
   private readonly context: SqlContext
   private readonly dialect: EventsDialect
+  private readonly where: string
   private readonly table: string
 
-  constructor(context: SqlContext, dialect: EventsDialect) {
+  /** @param where The database, for people. */
+  constructor(context: SqlContext, dialect: EventsDialect, where: string) {
     this.context = context
     this.dialect = dialect
+    this.where = where
     this.table = `${dialect.schema}busbar_checkpoints`
   }
 
@@ -44,6 +47,7 @@ export class SqlCheckpoints implements Checkpoints {
     return within(
       tx,
       this.dialect,
+      this.where,
       async (rows) => (await rows.all(`${this.advancing()} RETURNING name`, params)).length === 1,
     )
   }

@@ -30,6 +30,7 @@ import { assertEventStorable } from './rows.ts'
 import { Settling } from './settling.ts'
 import { deleteIn, infosOf, told, truncateIn } from './streams.ts'
 import { countOn, headOf } from './tally.ts'
+import { assertOutside, insideOf } from './inside.ts'
 import { OwnTransaction, within } from './transactions.ts'
 
 /** Events that are truncated in one transaction: short, so that writers do not wait. */
@@ -72,7 +73,7 @@ export class SqlEventStorage implements EventStorage {
     this.log = log
     this.context = log.context
     this.dialect = dialect
-    this.checkpoints = new SqlCheckpoints(log.context, dialect)
+    this.checkpoints = new SqlCheckpoints(log.context, dialect, log.where)
     this.grouping = new Grouping(log.context, dialect)
     this.settling = new Settling(log.context, dialect)
     this.reading = new Reading(log.context, dialect, this.settling, () => this.assertRunning())
@@ -86,6 +87,7 @@ export class SqlEventStorage implements EventStorage {
 
   async append(appends: readonly Append[], options: AppendOptions = {}): Promise<readonly Appended[]> {
     this.assertRunning()
+    if (options.tx === undefined) assertOutside(this.context.executor, 'an append')
     checkAppends(appends, this.capabilities.maxEventBytes, this.name)
     for (const { stream, events } of appends) for (const { message } of events) assertEventStorable(stream, message)
     const { tx, inline } = options
@@ -153,6 +155,7 @@ export class SqlEventStorage implements EventStorage {
 
   async deleteStream(stream: string, { expected = 'exists', by }: DeleteStreamOptions = {}): Promise<StreamInfo> {
     this.assertRunning()
+    assertOutside(this.context.executor, 'a deletion')
     checkName(stream)
     const deletion = { expected, by, at: this.context.now() }
     return persistently(this.context, () =>
@@ -162,6 +165,7 @@ export class SqlEventStorage implements EventStorage {
 
   async truncateBefore(stream: string, revision: number): Promise<number> {
     this.assertRunning()
+    assertOutside(this.context.executor, 'a truncation')
     const atMost = TRUNCATED_AT_ONCE
     for (let count = 0; ;) {
       const some = await this.context.executor.write((sql) =>
@@ -196,7 +200,7 @@ export class SqlEventStorage implements EventStorage {
     const { topics } = this.context
     const apart = this.dialect.makesTopicsApart ? await topics.ensure(names) : undefined
     const written = await disentangled(this.dialect, () =>
-      within(tx, this.dialect, async (rows) => {
+      within(tx, this.dialect, this.log.where, async (rows) => {
         const found = apart ?? (await topics.ensureIn(rows, this.dialect.schema, names))
         return appendIn(rows, this.dialect, this.prepare(appends, found, this.context.now()))
       }),
@@ -226,7 +230,7 @@ export class SqlEventStorage implements EventStorage {
         if (this.dialect.asUsual !== undefined) await sql.all(this.dialect.asUsual)
         const tx = new OwnTransaction(sql, this.dialect)
         try {
-          await inline(tx, stored)
+          await insideOf(this.context.executor, () => inline(tx, stored))
         } finally {
           tx.end()
         }

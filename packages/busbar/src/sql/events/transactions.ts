@@ -1,6 +1,8 @@
 import type { SqlParameter, SqlRow, Transaction } from '../../transaction/transaction.ts'
-import { TransactionError } from '../../store/index.ts'
+import { atomically } from '../../transaction/atomic.ts'
+import { TransactionError } from '../../transaction/errors.ts'
 import type { Row, Statements } from '../executor.ts'
+import { explainedForeign } from '../foreign.ts'
 import type { EventsDialect, Rows } from './dialect.ts'
 
 /** A transaction of ours, as users see one. */
@@ -29,7 +31,7 @@ export class OwnTransaction implements Transaction {
 }
 
 /** Statements of ours in a transaction of the user's. */
-export function rowsOf(tx: Transaction, dialect: EventsDialect): Rows {
+function rowsOf(tx: Transaction, dialect: EventsDialect): Rows {
   return {
     all: async (sql, params = []) =>
       (await tx.execute(
@@ -39,73 +41,27 @@ export function rowsOf(tx: Transaction, dialect: EventsDialect): Rows {
   }
 }
 
-/** A name that no savepoint of the user's has. */
-const SAVEPOINT = 'busbar_append'
-
 /**
- * Runs `work` in a transaction of the user's. What fails is undone to here, so that the transaction can go on.
+ * Runs `work` in a transaction of the user's. What fails is undone to here, so that the transaction can go on. Whatever else is
+ * written in the same transaction meanwhile, a publish too, is before or behind it.
  *
- * @throws TransactionError where it is over, failed before, or is of another kind of database.
+ * @param where The database of the events, for people.
+ * @throws TransactionClosedError where it is over or failed before, TransactionError where it is of another database.
  */
-export async function within<T>(tx: Transaction, dialect: EventsDialect, work: (rows: Rows) => Promise<T>): Promise<T> {
+export async function within<T>(
+  tx: Transaction,
+  dialect: EventsDialect,
+  where: string,
+  work: (rows: Rows) => Promise<T>,
+): Promise<T> {
   if (tx.dialect !== dialect.database) {
     throw new TransactionError(
-      `the transaction is of ${tx.dialect} and the events are kept in ${dialect.database}: give a transaction of the same database`,
+      `the transaction is of ${tx.dialect} and the events are in ${where}: give a transaction of the same database. Nothing was written`,
     )
   }
-  const rows = rowsOf(tx, dialect)
-  await assertOpen(tx)
-  await tx.execute(`SAVEPOINT ${SAVEPOINT}`).catch((error: unknown) => {
-    throw new TransactionError(
-      `the transaction is over, or a statement in it failed before (${textOf(error)}): append before it is committed, and begin another one after a failure`,
-      { cause: error },
-    )
-  })
   try {
-    const result = await work(rows)
-    await tx.execute(`RELEASE SAVEPOINT ${SAVEPOINT}`)
-    return result
+    return await atomically(tx, () => work(rowsOf(tx, dialect)))
   } catch (error) {
-    await tx.execute(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`).catch(() => {})
-    await tx.execute(`RELEASE SAVEPOINT ${SAVEPOINT}`).catch(() => {})
-    throw isOfAnotherDatabase(error)
-      ? new TransactionError(
-          `the transaction is of a database without Busbar's tables (${textOf(error)}): give one of the database that the event storage is on`,
-          { cause: error },
-        )
-      : error
+    throw explainedForeign(error, where)
   }
-}
-
-/**
- * In SQLite a savepoint outside of a transaction would begin one. So it is asked to begin another one, which it refuses
- * within a transaction, and nothing else happens.
- */
-async function assertOpen(tx: Transaction): Promise<void> {
-  if (tx.dialect !== 'sqlite') return
-  try {
-    await tx.execute('BEGIN')
-  } catch (error) {
-    if (/within a transaction/i.test(textOf(error))) return
-    throw new TransactionError(`the transaction cannot be used (${textOf(error)}): append before it ends`, {
-      cause: error,
-    })
-  }
-  await tx.execute('ROLLBACK').catch(() => {})
-  throw new TransactionError(
-    'the transaction is over, so an append in it would not be part of anything: append before it is committed or rolled back',
-  )
-}
-
-function isOfAnotherDatabase(error: unknown): boolean {
-  return /no such table: busbar_|relation "[^"]*busbar_\w+" does not exist|schema "[^"]*" does not exist/.test(
-    textOf(error),
-  )
-}
-
-/** What drivers wrap is in their causes. */
-export function textOf(error: unknown): string {
-  const texts: string[] = []
-  for (let one: unknown = error; one instanceof Error && texts.length < 5; one = one.cause) texts.push(one.message)
-  return texts.length === 0 ? String(error) : texts.join(': ')
 }

@@ -189,6 +189,50 @@ export const transactionChecks: readonly StorageCheck[] = [
     },
   },
   {
+    name: 'an append, a deletion and a truncation inside an inline without its transaction are refused with TransactionError',
+    needs: (c) => c.transactions,
+    async run(ctx) {
+      const storage = await ctx.storage()
+      await append(storage, 'order-1', 2)
+      const calls: readonly (() => Promise<unknown>)[] = [
+        () => storage.append([to('order-1', 1)]),
+        () => storage.append([to('order-2', 1)], { inline: () => Promise.resolve() }),
+        () => storage.deleteStream('order-1'),
+        () => storage.truncateBefore('order-1', 1),
+      ]
+      for (const call of calls) {
+        await storage.append([to('order-1', 1)], {
+          async inline() {
+            await ctx.within(rejects(call, 'TransactionError', 'a write that waits for itself'), 'its refusal')
+          },
+        })
+      }
+      assert.deepEqual(revisionsOf(await all(storage.readStream('order-1'))), [0, 1, 2, 3, 4, 5])
+      assert.equal((await storage.info('order-2')).revision, -1)
+    },
+  },
+  {
+    name: 'appends in one transaction that nobody awaits are one after the other, and what is refused takes nothing else back',
+    needs: (c) => c.transactions,
+    async run(ctx) {
+      const storage = await ctx.storage()
+      const own = await ctx.begin()
+      const outcomes = await Promise.allSettled([
+        storage.append([to('order-1', 2, 'none')], { tx: own.tx }),
+        storage.append([to('order-1', 1, 'none')], { tx: own.tx }),
+        storage.append([to('order-2', 1, 'none'), to('order-1', 1, 0)], { tx: own.tx }),
+        storage.append([to('order-1', 1, 1)], { tx: own.tx }),
+      ])
+      await own.commit()
+      assert.deepEqual(
+        outcomes.map(({ status }) => status),
+        ['fulfilled', 'rejected', 'rejected', 'fulfilled'],
+      )
+      assert.deepEqual(revisionsOf(await all(storage.readStream('order-1'))), [0, 1, 2])
+      assert.equal((await storage.info('order-2')).revision, -1)
+    },
+  },
+  {
     name: 'tx and inline together are refused with UnsupportedError, and nothing is written',
     needs: (c) => c.transactions,
     async run(ctx) {
