@@ -6,6 +6,7 @@ import { ConfigurationError } from '../message/errors.ts'
 import { uuidv7 } from '../message/uuid.ts'
 import type { Claim, EventStorage, StoredEvent } from '../store/index.ts'
 import { isForGood } from './item.ts'
+import { checkpointOf, isForOthers } from './unrelayed.ts'
 
 export interface StoreRelayOptions {
   /** Read behind a checkpoint that is kept in it. The caller starts and stops it. */
@@ -115,7 +116,7 @@ export class StoreRelay {
   async #claimed(): Promise<boolean> {
     const { from, name, lease } = this.#options
     const at = performance.now()
-    this.#claim = await from.checkpoints.claim(`relay.${name}`, this.#owner, lease)
+    this.#claim = await from.checkpoints.claim(checkpointOf(name), this.#owner, lease)
     this.#claimedAt = at
     return this.#claim !== undefined
   }
@@ -202,10 +203,6 @@ export class StoreRelay {
       this.#wake = done
     })
   }
-}
-
-function isForOthers({ topic }: StoredEvent): boolean {
-  return !topic.startsWith('busbar.')
 }
 
 function outgoingOf({ topic, message }: StoredEvent): Outgoing {

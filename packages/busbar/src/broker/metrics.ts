@@ -34,7 +34,23 @@ export interface HeldBack {
   readonly since?: number
 }
 
+/** What is written and has still to be handed on to a broker: an outbox, or an event store with a relay. */
+export interface RelayMetrics {
+  /** Messages that are committed and that the broker has not confirmed. */
+  readonly unsent: number
+  /** Milliseconds since the oldest of them was made or stored; 0 where there is none. */
+  readonly oldestUnsentAge: number
+  /** Beside them: what the broker can never take. It stays where it was written. */
+  readonly refused: number
+  /** Confirmed by the broker, moved by this process since it began. */
+  readonly moved: number
+  /** Why the last attempt of this process failed; absent once one has succeeded. */
+  readonly failing?: string
+}
+
 export interface BrokerMetrics {
+  /** What it keeps before it publishes. Absent: it keeps nothing first, or that is published by the same commit. */
+  readonly relay?: RelayMetrics
   /** Absent: nothing is held back, or this broker knows no such thing. */
   readonly heldBack?: HeldBack
   readonly topics: readonly TopicMetrics[]

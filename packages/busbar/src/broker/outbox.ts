@@ -1,19 +1,9 @@
 import type { Transaction } from '../transaction/transaction.ts'
 import type { Broker, Outgoing } from './broker.ts'
+import type { RelayMetrics } from './metrics.ts'
 
-/** What an outbox has not handed on yet. */
-export interface OutboxMetrics {
-  /** Messages that are committed and that the broker has not confirmed. */
-  readonly unsent: number
-  /** Milliseconds since the oldest of them was made; 0 where there is none. */
-  readonly oldestUnsentAge: number
-  /** Beside them: what the broker can never take. They are among the dead letters of the outbox's own broker. */
-  readonly refused: number
-  /** Confirmed by the broker, moved by this process since it began. */
-  readonly moved: number
-  /** Why the last attempt of this process failed; absent once one has succeeded. */
-  readonly failing?: string
-}
+/** What an outbox has not handed on yet. What the broker refuses is among the dead letters of the outbox's own broker. */
+export type OutboxMetrics = RelayMetrics
 
 /**
  * The producer's record of what is to be published, in the database of its own transactions, and the relay that hands it on to

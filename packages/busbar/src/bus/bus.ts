@@ -17,7 +17,9 @@ import { type Logger, stderrLogger, unfailing } from './logger.ts'
 import type { Middleware } from './middleware.ts'
 import { Publisher } from './publisher.ts'
 import type { EventStorage } from '../store/index.ts'
+import { handingOn } from './handing-on.ts'
 import type { BusMetrics, Health } from './health.ts'
+import { untilIdle } from './idle.ts'
 import { summarize } from './redact.ts'
 import { REPLY_TO, replyTo, type RequestOptions, Requests } from './requests.ts'
 import { Schemas } from './schemas.ts'
@@ -249,13 +251,7 @@ export class EventBus {
   }
 
   async metrics(): Promise<BusMetrics> {
-    const { outbox } = this.options
-    return {
-      broker: await this.broker.metrics(),
-      subscriptions: this.subscriptions(),
-      requests: this.requests.waiting,
-      ...(outbox === undefined ? {} : { outbox: await outbox.metrics() }),
-    }
+    return { ...(await this.handingOn()), subscriptions: this.subscriptions(), requests: this.requests.waiting }
   }
 
   /** `down` where the broker cannot be reached or written to. Never rejects. */
@@ -268,7 +264,10 @@ export class EventBus {
     }
     try {
       await this.broker.ping()
-      return { status: 'up', broker: { name, status: 'up' }, subscriptions }
+      const { outbox, store } = this.options
+      const isKept = outbox !== undefined || store !== undefined
+      const { broker: _, ...waiting } = isKept ? await this.handingOn() : {}
+      return { ...waiting, status: 'up', broker: { name, status: 'up' }, subscriptions }
     } catch (error) {
       return { status: 'down', broker: { name, status: 'down', error: summarize(error).message }, subscriptions }
     }
@@ -276,22 +275,23 @@ export class EventBus {
 
   /**
    * Resolves when everything published by now, and whatever that caused, has been settled by the groups of this bus:
-   * handled, dead-lettered or skipped; redeliveries are waited for, delayed messages that are not due are not. For tests
-   * and orderly ends; a bus under steady load is never idle.
+   * handled, dead-lettered or skipped; redeliveries are waited for, delayed messages that are not due are not. What an outbox or
+   * an event store has still to hand on is waited for, too. For tests and orderly ends; a bus under steady load is never idle.
    *
    * @throws BrokerError after `timeout` milliseconds (default 30 000), naming what is not settled.
    */
   async idle({ timeout = 30_000 }: { readonly timeout?: number } = {}): Promise<void> {
-    const until = Date.now() + timeout
     await this.started
-    for (let pause = 0; ; pause = Math.min(pause + 1, 20)) {
-      const { batches } = this.batcher
-      const busy = [...this.publishing(), ...(await this.groups.busy())]
-      // A batch that came and went meanwhile is not in what the broker said of the time before.
-      if (busy.length === 0 && this.publishing().length === 0 && this.batcher.batches === batches) return
-      if (Date.now() > until) throw new BrokerError(`not idle after ${timeout} ms: ${busy.join('; ')}`)
-      await new Promise((resolve) => setTimeout(resolve, pause))
-    }
+    await untilIdle(
+      {
+        publishing: () => this.publishing(),
+        batches: () => this.batcher.batches,
+        running: () => this.groups.running(),
+        handingOn: () => this.handingOn(),
+        lagging: (metrics) => this.groups.lagging(metrics),
+      },
+      timeout,
+    )
   }
 
   /**
@@ -338,6 +338,10 @@ export class EventBus {
     const { groups } = await this.broker.metrics()
     if (groups.some(({ group }) => group === singleGroup(message.kind, message.type))) return
     throw new ConfigurationError(`${message.kind} '${message.type}' has no handler on this bus: subscribe one first`)
+  }
+
+  private handingOn() {
+    return handingOn(this.options.outbox, () => this.broker.metrics())
   }
 
   /** What is published and not confirmed, in words; empty when nothing is. */

@@ -1,4 +1,4 @@
-import type { Broker, Delivery, Failure, Verdict } from '../broker/index.ts'
+import type { Broker, BrokerMetrics, Delivery, Failure, Verdict } from '../broker/index.ts'
 import type { Codec } from '../message/codec.ts'
 import type { Privacy } from '../message/personal.ts'
 import type { ContractRegistry } from '../message/contracts.ts'
@@ -118,15 +118,19 @@ export class Groups {
     return this.groups.has(singleGroup(message.kind, message.type))
   }
 
-  /** What is not settled, in words; empty when nothing is. */
-  async busy(): Promise<readonly string[]> {
-    const running = this.members().map((member) => member.stats())
-    const words = running
+  /** What runs or waits in this process, in words; empty when nothing does. */
+  running(): readonly string[] {
+    return this.members()
+      .map((member) => member.stats())
       .filter((stats) => stats.running + stats.waiting > 0)
       .map((stats) => `group '${stats.group}' has ${stats.running} running and ${stats.waiting} waiting`)
-    const { groups } = await this.options.broker.metrics()
-    const lagging = groups.filter((group) => group.lag > 0 && this.groups.has(group.group))
-    return [...words, ...lagging.map(({ group, topic, lag }) => `group '${group}' has ${lag} to go on '${topic}'`)]
+  }
+
+  /** What the broker has for groups of this bus, in words. */
+  lagging({ groups }: BrokerMetrics): readonly string[] {
+    return groups
+      .filter((group) => group.lag > 0 && this.groups.has(group.group))
+      .map(({ group, topic, lag }) => `group '${group}' has ${lag} to go on '${topic}'`)
   }
 
   /**

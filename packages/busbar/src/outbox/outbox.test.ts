@@ -191,6 +191,27 @@ test('metrics tell how many are unsent and how old the oldest is', async () => {
     .toEqual({ unsent: 0, oldestUnsentAge: 0, refused: 0, moved: 2 })
 })
 
+test('an idle bus has waited for what is committed in the outbox, and health tells what is not sent', async () => {
+  let away = true
+  const got: number[] = []
+  const memory = new MemoryBroker()
+  const bus = await busWith(
+    through(memory, (batch) => (away ? Promise.reject(new Error('away')) : memory.publish(batch))),
+  )
+  await bus.subscribe(OrderPlaced, ({ data }) => void got.push(data.n), { group: 'g' })
+  for (let n = 0; n < 3; n++) {
+    db.exec('BEGIN IMMEDIATE')
+    await bus.publish(OrderPlaced.create({ n }), { tx: fromNodeSqlite(db) })
+    db.exec('COMMIT')
+  }
+  await expect(bus.idle({ timeout: 100 })).rejects.toThrow(/the outbox has 3 to hand on/)
+  expect(await bus.health()).toMatchObject({ status: 'up', outbox: { unsent: 3 } })
+  away = false
+  await bus.idle()
+  expect(got).toEqual([0, 1, 2])
+  expect(await bus.health()).toMatchObject({ outbox: { unsent: 0, moved: 3 } })
+})
+
 test('a message that the broker refuses for a while holds up its own key and no other', async () => {
   const { broker, got } = await target()
   let refusing = true

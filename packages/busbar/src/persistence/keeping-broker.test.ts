@@ -180,6 +180,51 @@ describe('the relay', () => {
     expect(keeping.relay?.stats().failing).toBeUndefined()
   })
 
+  test('is waited for by an idle bus, whose metrics and health tell how many wait, how long and why', async () => {
+    const storage = new MemoryEventStorage()
+    let away = true
+    const broker = flaky(new MemoryBroker(), () => (away ? new Error('away') : undefined))
+    const bus = new EventBus(new KeepingBroker({ broker, storage, logger }), { logger, store: storage })
+    ended.push(() => bus.stop())
+    await bus.start()
+    const got: number[] = []
+    await bus.subscribe(
+      Counted,
+      async ({ data }) => {
+        // What a handler keeps is waited for, too.
+        if (data.n < 6) await bus.publish(Counted.create({ n: data.n + 6 }))
+        got.push(data.n)
+      },
+      { group: 'g' },
+    )
+    const own = event('Own', typed<{ n: number }>(), { topic: 'busbar.snapshots', subject: () => 'snapshot-1' })
+    await bus.publish([own.create({ n: 0 }), ...[0, 2, 4].map((n) => Counted.create({ n }))])
+    await vi.waitFor(async () => expect((await bus.metrics()).relay?.failing).toBe('away'), { timeout: 20_000 })
+    const waiting = { unsent: 3, refused: 0, moved: 0, failing: 'away', oldestUnsentAge: expect.any(Number) as number }
+    await vi.waitFor(async () => expect((await bus.metrics()).relay?.oldestUnsentAge).toBeGreaterThan(0))
+    expect((await bus.metrics()).relay).toEqual(waiting)
+    expect(await bus.health()).toMatchObject({ status: 'up', relay: waiting })
+    await expect(bus.idle({ timeout: 100 })).rejects.toThrow(/the event store has 3 to hand on \(away\)/)
+    away = false
+    await bus.idle()
+    expect(got.toSorted((one, other) => one - other)).toEqual([0, 2, 4, 6, 8, 10])
+    expect((await bus.metrics()).relay).toEqual({ unsent: 0, refused: 0, moved: 6, oldestUnsentAge: 0 })
+  })
+
+  test('of another process is waited for as well; where the append publishes there is none', async () => {
+    const storage = new MemoryEventStorage()
+    const broker = new MemoryBroker()
+    const bus = await busOf({ broker, storage, relay: false })
+    await bus.publish(Counted.create({ n: 0 }))
+    await expect(bus.idle({ timeout: 100 })).rejects.toThrow(/the event store has 1 to hand on/)
+    await busOf({ broker, storage })
+    await bus.idle()
+    const file = new SqliteBroker({ file: join(folder, 'one.db'), logger })
+    const alone = await busOf({ broker: file, storage: new SqliteEventStorage({ broker: file }) })
+    await alone.publish(Counted.create({ n: 0 }))
+    expect(await alone.metrics()).not.toHaveProperty('relay')
+  })
+
   test('keeps to itself what Busbar keeps for itself, such as snapshots', async () => {
     const storage = new MemoryEventStorage()
     const broker = new MemoryBroker()

@@ -1,4 +1,5 @@
 import { StoreRelay } from '../bridge/store-relay.ts'
+import { isForOthers, unrelayed } from '../bridge/unrelayed.ts'
 import {
   type Broker,
   type BrokerMetrics,
@@ -31,6 +32,7 @@ export class KeepingBroker implements Broker {
   readonly #broker: Broker
   readonly #isKept: (message: EncodedMessage) => boolean
   readonly #sharesLog: boolean
+  readonly #relayName: string
 
   constructor(options: PersistenceOptions) {
     const { broker, storage, shouldPersist, relay = true, name = 'relay', logger } = options
@@ -47,6 +49,7 @@ export class KeepingBroker implements Broker {
       maxMessageBytes: Math.min(capabilities.maxMessageBytes, storage.capabilities.maxEventBytes),
     }
     this.#isKept = policyOf(shouldPersist)
+    this.#relayName = name
     if (this.#sharesLog || !relay) return
     this.relay = new StoreRelay({ from: storage, to: broker, name, ...(logger === undefined ? {} : { logger }) })
   }
@@ -99,8 +102,13 @@ export class KeepingBroker implements Broker {
     return this.#broker.deleteGroup(group)
   }
 
-  metrics(): Promise<BrokerMetrics> {
-    return this.#broker.metrics()
+  /** What is still to be relayed is counted first, so that what has left it since is in the numbers of the groups. */
+  async metrics(): Promise<BrokerMetrics> {
+    if (this.#sharesLog) return this.#broker.metrics()
+    const waiting = await unrelayed(this.storage, this.#relayName, isForOthers)
+    const { moved = 0, refused = 0, failing } = this.relay?.stats() ?? {}
+    const relay = { ...waiting, refused, moved, ...(failing === undefined ? {} : { failing }) }
+    return { ...(await this.#broker.metrics()), relay }
   }
 
   async ping(): Promise<void> {
