@@ -78,6 +78,10 @@ test('event stores are measured as they grow, and so is what is built on them', 
     for (const rows of ['1e2', '1e3']) expect(names).toContain(`${what}, cost per message at ${rows} rows`)
   }
   expect(names).toEqual(expect.arrayContaining(['projection catch-up', 'projection rebuild', 'append 1 event, serial']))
+  for (const peer of ['raw', 'emmett']) {
+    const theirs = samples.filter(({ subject }) => subject === peer).map(({ measure }) => measure)
+    expect(theirs, peer).toEqual(expect.arrayContaining(['append 1 event, serial', 'read a stream of 100']))
+  }
   expect(names.filter((name) => name.startsWith('load an aggregate'))).toHaveLength(2)
   expect(samples.every(({ value }) => value > 0)).toBe(true)
 }, 300_000)

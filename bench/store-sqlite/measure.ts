@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { uuidv7 } from 'busbar/message'
 import { SqliteEventStorage } from 'busbar/sqlite'
 import { type PlanName, plans } from '../plan.ts'
+import { getSQLiteEventStore, sqliteConnection, SQLiteConnectionPool } from '../../peers/emmett-sqlite/index.ts'
 import { BODY, busbar, DATA } from '../store/busbar.ts'
 import { compare, type StoreSubject } from '../store/measures.ts'
 
@@ -13,7 +14,7 @@ const plan = plans[(JSON.parse(process.argv[2] ?? '{}') as { readonly plan: Plan
 const folder = await mkdtemp(join(tmpdir(), 'busbar-bench-'))
 const storage = new SqliteEventStorage({ file: join(folder, 'busbar.db') })
 await storage.start()
-const subjects = { raw: await raw(), busbar: busbar(storage) }
+const subjects = { raw: await raw(), busbar: busbar(storage), emmett: await emmett() }
 try {
   await compare(subjects, plan, (subject, measure, value) => {
     process.send?.({ suite: 'store-sqlite', measure, payloadBytes: BODY.length, subject, unit: 'msg/s', value })
@@ -61,5 +62,25 @@ async function raw(): Promise<StoreSubject> {
       return rows.length
     },
     close: async () => db.close(),
+  }
+}
+
+/** On one connection that stays, with the durability of the others; its default opens a connection for every call. */
+async function emmett(): Promise<StoreSubject> {
+  const fileName = join(folder, 'emmett.db')
+  const connection = sqliteConnection({ fileName })
+  await connection.command('PRAGMA synchronous = normal')
+  const pool = SQLiteConnectionPool({ fileName, connectionOptions: { singleton: true, connection } })
+  const store = getSQLiteEventStore({ fileName, pool })
+  await store.schema.migrate()
+  return {
+    append: (stream, count) =>
+      store.appendToStream(
+        stream,
+        Array.from({ length: count }, () => ({ type: 'OrderPlaced', data: DATA })),
+        { expectedStreamVersion: 'STREAM_DOES_NOT_EXIST' },
+      ),
+    read: async (stream) => (await store.readStream(stream)).events.length,
+    close: async () => connection.close(),
   }
 }
