@@ -20,6 +20,8 @@ export interface Statements {
   run(sql: string, params?: readonly SqlValue[]): Promise<number>
   /** Runs one statement for each list of values, in order; outside of `write` in a transaction of its own. */
   runMany(sql: string, rows: readonly (readonly SqlValue[])[]): Promise<void>
+  /** As `runMany`, of an INSERT; resolves to the row id of the last. Absent: rows have none, or it would tell too little. */
+  insertMany?(sql: string, rows: readonly (readonly SqlValue[])[]): Promise<SqlValue>
 }
 
 export interface Executor extends Statements {

@@ -89,6 +89,31 @@ test('of appends that are called at once each has its own outcome, in the order 
   expect((await all(storage.readStream('a-1'))).map((one) => one.message.body)).toEqual(['known', '1', '2', '3'])
 })
 
+test('one event whose id is in the store is found where all else is as expected, and no stream is begun or moved for it', async () => {
+  const storage = await storageOf()
+  const [known, forgotten] = [event({ body: 'known' }), event({ body: 'forgotten' })]
+  await storage.append(to('a-1', [known], 'none'))
+  await storage.append(to('a-2', [forgotten], 'none'))
+  await storage.deleteStream('a-2')
+  const outcomes = await Promise.allSettled([
+    storage.append(to('b-1', [known], 'none')),
+    storage.append(to('b-2', [forgotten], 'any')),
+    storage.append(to('a-1', [known], 0)),
+    storage.append(to('a-1', [event({ body: 'next' })], 0)),
+  ])
+  const told = outcomes.map((one) => (one.status === 'fulfilled' ? one.value[0] : (one.reason as Error).constructor))
+  const last = (await all(storage.readStream('a-1'))).at(-1)
+  expect(told).toEqual([
+    DuplicateEventError,
+    DuplicateEventError,
+    expect.objectContaining({ stream: 'a-1', revision: 0, repeated: true }),
+    { stream: 'a-1', revision: 1, position: last?.position, repeated: false },
+  ])
+  expect((await storage.info('b-1')).revision).toBe(-1)
+  expect((await storage.info('b-2')).revision).toBe(-1)
+  expect(last?.message.body).toBe('next')
+})
+
 test('several streams in one append are all written or none', async () => {
   const storage = await storageOf()
   await storage.append(to('a-1', [event()]))

@@ -1,10 +1,13 @@
 import { BrokerError } from '../broker/index.ts'
 import type { EventsDialect } from '../sql/events/dialect.ts'
-import { inOneTransaction } from '../sql/events/one-transaction.ts'
 import { sqliteDialect } from './dialect.ts'
+import type { SqliteExecutor } from './executor.ts'
+import { GroupCommit } from './group-commit.ts'
 
 /** Digits of the greatest whole number that is exact. */
 const DIGITS = 16
+
+let commit: GroupCommit | undefined
 
 /** One writer at a time: row ids are in the order of the commits, and a transaction that writes sees all there is. */
 export const sqliteEvents: EventsDialect = {
@@ -15,12 +18,12 @@ export const sqliteEvents: EventsDialect = {
   settled: '',
   end: sqliteDialect.end,
   endsByBytes: false,
-  group: (context, appends) => inOneTransaction(context, sqliteEvents, appends),
+  group: ({ executor }, appends) => (commit ??= new GroupCommit(sqliteEvents)).run(executor as SqliteExecutor, appends),
   makesTopicsApart: false,
   // For a statement of several rows SQLite copies each page that it changes, so that it could be undone alone.
   rowsAtOnce: 1,
-  following: (end, count) =>
-    Array.from({ length: count }, (_, n) => sqliteEvents.positionOf(Number(end) - count + 1 + n)),
+  following: (last, count) =>
+    Array.from({ length: count }, (_, n) => sqliteEvents.positionOf(Number(last) - count + 1 + n)),
   groupsStreams: true,
   groupsAtOnce: 1,
   positionOf: (value) => String(value).padStart(DIGITS, '0'),

@@ -15,6 +15,16 @@ export interface SqliteExecutorOptions {
   readonly busyTimeout: number
 }
 
+/** Statements whose result is there when they return, in a transaction. */
+export interface StatementsNow {
+  all(sql: string, params?: readonly SqlValue[]): Row[]
+  run(sql: string, params?: readonly SqlValue[]): number
+  /** Runs an INSERT; returns the row id, or undefined where nothing was inserted. */
+  insert(sql: string, row: readonly SqlValue[]): SqlValue | undefined
+  /** Runs an INSERT for each list of values; returns the row id of the last. */
+  insertMany(sql: string, rows: readonly (readonly SqlValue[])[]): SqlValue
+}
+
 /** Milliseconds that SQLite itself waits for a lock, during which nothing else in the process runs. */
 const BLOCKING_WAIT = 20
 
@@ -38,6 +48,7 @@ export class SqliteExecutor implements Executor {
   private version = -1
   private readonly ending = new AbortController()
   private readonly statements: Statements
+  private readonly statementsNow: StatementsNow
 
   constructor(options: SqliteExecutorOptions) {
     this.options = options
@@ -46,7 +57,17 @@ export class SqliteExecutor implements Executor {
       all: async (sql, params) => this.allNow(sql, params),
       values: async (sql, params, enough) => this.valuesNow(sql, params, enough),
       run: async (sql, params) => this.runNow(sql, params),
-      runMany: async (sql, rows) => this.runManyNow(sql, rows),
+      runMany: async (sql, rows) => void this.runManyNow(sql, rows),
+      insertMany: async (sql, rows) => this.runManyNow(sql, rows),
+    }
+    this.statementsNow = {
+      all: (sql, params) => this.allNow(sql, params),
+      run: (sql, params) => this.runNow(sql, params),
+      insert: (sql, row) => {
+        const { changes, lastInsertRowid } = this.prepare(sql).run(...(row as SQLInputValue[]))
+        return changes === 0 ? undefined : lastInsertRowid
+      },
+      insertMany: (sql, rows) => this.runManyNow(sql, rows),
     }
   }
 
@@ -97,7 +118,7 @@ export class SqliteExecutor implements Executor {
   runMany(sql: string, rows: readonly (readonly SqlValue[])[]): Promise<void> {
     const whole = rows.length === 0 || rows.length > WHOLE_ROWS ? undefined : this.bulkOf(sql, rows.length)
     if (whole === undefined) return this.write((statements) => statements.runMany(sql, rows))
-    return this.locked(() => runBulk(whole(), rows))
+    return this.locked(() => void runBulk(whole(), rows))
   }
 
   read<T>(work: (sql: Statements) => Promise<T>): Promise<T> {
@@ -107,6 +128,11 @@ export class SqliteExecutor implements Executor {
 
   write<T>(work: (sql: Statements) => Promise<T>): Promise<T> {
     return this.locked(() => this.transaction('BEGIN IMMEDIATE', work))
+  }
+
+  /** As `write`, of work that awaits nothing: without a promise for each of its statements. */
+  writeNow<T>(work: (sql: StatementsNow) => T): Promise<T> {
+    return this.locked(() => this.transactionNow(work))
   }
 
   async changedElsewhere(): Promise<boolean> {
@@ -144,6 +170,18 @@ export class SqliteExecutor implements Executor {
       this.rollback()
       // Only before anything has happened may a writer be run again.
       throw begin === 'BEGIN' ? error : explained(error, this.name)
+    }
+  }
+
+  private transactionNow<T>(work: (sql: StatementsNow) => T): T {
+    this.runNow('BEGIN IMMEDIATE')
+    try {
+      const result = work(this.statementsNow)
+      this.runNow('COMMIT')
+      return result
+    } catch (error) {
+      this.rollback()
+      throw explained(error, this.name)
     }
   }
 
@@ -205,14 +243,19 @@ export class SqliteExecutor implements Executor {
     return Number(this.prepare(sql).run(...(params as SQLInputValue[])).changes)
   }
 
-  private runManyNow(sql: string, rows: readonly (readonly SqlValue[])[]): void {
+  /** The row id of the last, if they were inserted. */
+  private runManyNow(sql: string, rows: readonly (readonly SqlValue[])[]): SqlValue {
+    let last: SqlValue = null
     const bulk = rows.length < BULK_ROWS ? undefined : this.bulkOf(sql, BULK_ROWS)
     const inBulks = bulk === undefined ? 0 : rows.length - (rows.length % BULK_ROWS)
     for (let next = 0; next < inBulks; next += BULK_ROWS) {
-      if (bulk !== undefined) runBulk(bulk(), rows.slice(next, next + BULK_ROWS))
+      if (bulk !== undefined) last = runBulk(bulk(), rows.slice(next, next + BULK_ROWS))
     }
     const statement = this.prepare(sql)
-    for (const row of rows.slice(inBulks)) statement.run(...(row as SQLInputValue[]))
+    for (let next = inBulks; next < rows.length; next++) {
+      last = statement.run(...(rows[next] as SQLInputValue[])).lastInsertRowid
+    }
+    return last
   }
 
   /** Prepares the INSERT of so many rows; undefined where there is none. */
@@ -245,8 +288,8 @@ export class SqliteExecutor implements Executor {
   }
 }
 
-function runBulk(statement: StatementSync, rows: readonly (readonly SqlValue[])[]): void {
+function runBulk(statement: StatementSync, rows: readonly (readonly SqlValue[])[]): SqlValue {
   const values: SqlValue[] = []
   for (const row of rows) for (const value of row) values.push(value)
-  statement.run(...(values as SQLInputValue[]))
+  return statement.run(...(values as SQLInputValue[])).lastInsertRowid
 }

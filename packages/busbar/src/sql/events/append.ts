@@ -1,11 +1,12 @@
 import { BrokerError } from '../../broker/index.ts'
-import { type Append, type Appended, DuplicateEventError, meet, type Position } from '../../store/index.ts'
+import { meet, type Position } from '../../store/index.ts'
 import type { SqlValue } from '../executor.ts'
-import { placeholders } from '../rows.ts'
 import type { EventsDialect, Rows } from './dialect.ts'
+import { assertNew, idsOf, knownOf, repetition } from './known.ts'
 import type { Prepared, Written } from './prepared.ts'
-import { EVENT_COLUMNS, eventValues } from './rows.ts'
-import { infosOf, type LockedInfo } from './streams.ts'
+import { eventValues } from './rows.ts'
+import { statementsOf } from './statements.ts'
+import { infosOf, listOf, type LockedInfo } from './streams.ts'
 
 /** Somebody else came between, and nothing was written. Tried again it is seen what they did. */
 export class EntangledError extends BrokerError {
@@ -22,15 +23,15 @@ export async function appendIn(
   appends: readonly Prepared[],
 ): Promise<readonly Written[]> {
   const names = appends.map(({ stream }) => stream)
-  const infos = await infosOf(rows, dialect, names, dialect.forUpdate)
+  const infos = await infosOf(rows, dialect, names, true)
   // Asked when the streams are locked: what others have just appended to them is known then.
-  const known = await knownIds(rows, dialect, appends)
+  const ids = idsOf(appends)
+  const known = knownOf(await rows.all(statementsOf(dialect).known(ids.length), [listOf(ids)]), dialect)
   const repetitions = appends.map((append) => repetition(append, known))
   const fresh = appends.filter((_, index) => repetitions[index] === undefined)
   for (const { stream, expected, events } of fresh) {
     meet(expected, infos.get(stream) as LockedInfo)
-    const taken = events.find(({ message }) => known.has(message.id))
-    if (taken !== undefined) throw new DuplicateEventError(stream, taken.message.id)
+    assertNew(stream, events, known)
   }
   const carried = fresh.map(({ stream }) => infos.get(stream)?.last ?? '').reduce((a, b) => (a < b ? b : a), '')
   const written = new Map<Prepared, Written>()
@@ -42,47 +43,6 @@ export async function appendIn(
     const appended = repetitions[index]
     return appended === undefined ? (written.get(append) as Written) : { appended, stored: [] }
   })
-}
-
-interface Known {
-  readonly stream: string
-  readonly revision: number
-  readonly position: Position
-}
-
-/** Those of the events whose ids are in the store; also of events that are forgotten, while the log has them. */
-async function knownIds(
-  rows: Rows,
-  dialect: EventsDialect,
-  appends: readonly Prepared[],
-): Promise<ReadonlyMap<string, Known>> {
-  const ids = appends.flatMap(({ events }) => events.map(({ message }) => message.id))
-  const found = await rows.all(
-    `SELECT id, stream, stream_revision, position FROM ${dialect.schema}busbar_messages
-     WHERE ${ids.length === 1 ? 'id = ?' : dialect.isListed('id')} AND stream IS NOT NULL`,
-    [ids.length === 1 ? (ids[0] ?? null) : JSON.stringify(ids)],
-  )
-  return new Map(
-    found.map((row) => {
-      const revision = Number(row['stream_revision'])
-      const known = {
-        stream: row['stream'] as string,
-        revision: revision < 0 ? -1 - revision : revision,
-        position: dialect.positionOf(row['position']),
-      }
-      return [row['id'] as string, known]
-    }),
-  )
-}
-
-/** What the first append of the same events answered. */
-function repetition({ stream, events }: Append, known: ReadonlyMap<string, Known>): Appended | undefined {
-  const places = events.map(({ message }) => known.get(message.id))
-  const first = places[0]
-  const last = places.at(-1)
-  if (first === undefined || last === undefined) return undefined
-  const isSame = places.every((one, index) => one?.stream === stream && one.revision === first.revision + index)
-  return isSame ? { stream, revision: last.revision, position: last.position, repeated: true } : undefined
 }
 
 async function write(
@@ -115,15 +75,14 @@ async function write(
 
 /** Resolves to the positions, in order. */
 async function insert(rows: Rows, dialect: EventsDialect, values: readonly SqlValue[][]): Promise<Position[]> {
-  if (dialect.following !== undefined && rows.runMany !== undefined && values.length > 1) {
-    await rows.runMany(insertion(dialect, 1).replace(RETURNING, ''), values)
-    const [row] = await rows.all(dialect.end)
-    return dialect.following(row?.['position'] ?? null, values.length)
+  const statements = statementsOf(dialect)
+  if (dialect.following !== undefined && rows.insertMany !== undefined) {
+    return dialect.following(await rows.insertMany(statements.insertUntold, values), values.length)
   }
   const positions: Position[] = []
   for (let next = 0; next < values.length; next += dialect.rowsAtOnce) {
     const some = values.slice(next, next + dialect.rowsAtOnce)
-    const found = await rows.all(insertion(dialect, some.length), some.length === 1 ? some[0] : some.flat())
+    const found = await rows.all(statements.insert(some.length), some.length === 1 ? some[0] : some.flat())
     positions.push(...found.map((row) => dialect.positionOf(row['position'])))
   }
   // They come in the order of the rows; but nothing in SQL promises it.
@@ -143,41 +102,23 @@ interface Moved {
  */
 async function move(
   rows: Rows,
-  { schema, last }: EventsDialect,
+  dialect: EventsDialect,
   { stream, events }: Prepared,
   { revision, carried }: { readonly revision: number; readonly carried: SqlValue },
 ): Promise<Moved> {
-  const [column, next, taken] =
-    last === undefined
-      ? ['', '', '']
-      : [`, ${last.column}`, `, GREATEST(${last.next}, ?)`, `, ${last.column} = excluded.${last.column}`]
-  const [row] = await rows.all(
-    `INSERT INTO ${schema}busbar_streams AS s (stream, revision, first${column}) VALUES (?, ?, 0${next})
-     ON CONFLICT (stream) DO UPDATE SET revision = s.revision + excluded.revision + 1${taken}
-     WHERE s.deleted_at IS NULL AND s.revision = ? RETURNING revision${column}`,
-    [stream, events.length - 1, ...(last === undefined ? [] : [carried]), revision],
-  )
-  if (row === undefined) {
-    throw new EntangledError(`stream '${stream}' was begun by somebody else while an append began it: append again`)
+  const { last } = dialect
+  const { told, untold } = statementsOf(dialect).move
+  const count = events.length
+  // What a statement of SQLite tells about its rows it first writes aside, which costs more than moving the stream.
+  if (last === undefined && rows.run !== undefined) {
+    if ((await rows.run(untold, [stream, count - 1, revision])) !== 1) throw begunElsewhere(stream)
+    return { revision: revision + count, last: undefined }
   }
+  const [row] = await rows.all(told, [stream, count - 1, ...(last === undefined ? [] : [carried]), revision])
+  if (row === undefined) throw begunElsewhere(stream)
   return { revision: Number(row['revision']), last: last === undefined ? undefined : (row[last.column] ?? null) }
 }
 
-const RETURNING = ' RETURNING position'
-
-/** By number of rows: they are long, and each is needed again and again. */
-const insertions = new WeakMap<EventsDialect, string[]>()
-
-function insertion(dialect: EventsDialect, rows: number): string {
-  let texts = insertions.get(dialect)
-  if (texts === undefined) insertions.set(dialect, (texts = []))
-  return (texts[rows] ??= insertionOf(dialect, rows))
-}
-
-function insertionOf({ schema, last }: EventsDialect, rows: number): string {
-  const columns = last === undefined ? EVENT_COLUMNS.join(', ') : `${EVENT_COLUMNS.join(', ')}, position`
-  const marks = placeholders(EVENT_COLUMNS.length)
-  const values = last === undefined ? `(${marks})` : `(${marks}, ${last.position})`
-  const list = Array.from({ length: rows }, () => values).join(', ')
-  return `INSERT INTO ${schema}busbar_messages (${columns}) VALUES ${list}${RETURNING}`
+function begunElsewhere(stream: string): EntangledError {
+  return new EntangledError(`stream '${stream}' was begun by somebody else while an append began it: append again`)
 }

@@ -30,8 +30,8 @@ export interface EventsDialect {
    * waits for its end then. Not where one writer excludes all others.
    */
   readonly makesTopicsApart: boolean
-  /** The last positions, up to the one that `end` told: where those of one transaction follow each other without gaps. */
-  following?(end: SqlValue, count: number): Position[]
+  /** The last positions, up to that of a row id: where those of one transaction follow each other without gaps. */
+  following?(last: SqlValue, count: number): Position[]
   /** Events of one INSERT. */
   readonly rowsAtOnce: number
   /** Whether several appends to one stream may be in one group. */
@@ -53,5 +53,7 @@ export interface EventsDialect {
 export interface Rows {
   all(sql: string, params?: readonly SqlValue[]): Promise<readonly Row[]>
   /** Only in a transaction of ours. */
-  runMany?(sql: string, rows: readonly (readonly SqlValue[])[]): Promise<void>
+  run?(sql: string, params?: readonly SqlValue[]): Promise<number>
+  /** Only in a transaction of ours, and where rows have ids. */
+  insertMany?(sql: string, rows: readonly (readonly SqlValue[])[]): Promise<SqlValue>
 }

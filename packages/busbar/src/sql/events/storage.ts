@@ -122,7 +122,7 @@ export class SqlEventStorage implements EventStorage {
 
   async info(stream: string): Promise<StreamInfo> {
     this.assertRunning()
-    const infos = await infosOf(this.context.executor, this.dialect, [stream], '')
+    const infos = await infosOf(this.context.executor, this.dialect, [stream], false)
     return told(infos.get(stream) as StreamInfo)
   }
 
@@ -278,6 +278,9 @@ function inOrder(written: readonly Written[]): StoredEvent[] {
   return written.flatMap((one) => one.stored).toSorted((a, b) => (a.position < b.position ? -1 : 1))
 }
 
+/** Of all topics; mostly it is one. */
 function namesOf(appends: readonly Append[]): string[] {
-  return [...new Set(appends.flatMap(({ events }) => events.map(({ topic }) => topic)))]
+  const names: string[] = []
+  for (const { events } of appends) for (const { topic } of events) if (!names.includes(topic)) names.push(topic)
+  return names
 }

@@ -2,6 +2,7 @@ import { BrokerError } from '../../broker/index.ts'
 import { ConcurrencyError, type Expected, meet, type StreamInfo } from '../../store/index.ts'
 import type { Row, Statements } from '../executor.ts'
 import type { EventsDialect, Rows } from './dialect.ts'
+import { statementsOf } from './statements.ts'
 import { countOn, subtract } from './tally.ts'
 
 /** What is known of streams, by name; of one that never was, too. */
@@ -9,18 +10,19 @@ export async function infosOf(
   rows: Rows,
   dialect: EventsDialect,
   streams: readonly string[],
-  forUpdate: string,
+  isLocked: boolean,
 ): Promise<ReadonlyMap<string, LockedInfo>> {
   const infos = new Map<string, LockedInfo>()
   if (streams.length === 0) return infos
   for (const stream of streams) infos.set(stream, { stream, revision: -1, first: 0 })
-  const found = await rows.all(
-    `SELECT stream, revision, first, deleted_at, deleted_by${dialect.last === undefined ? '' : `, ${dialect.last.column} AS last`} FROM ${dialect.schema}busbar_streams
-     WHERE ${streams.length === 1 ? 'stream = ?' : dialect.isListed('stream')} ORDER BY stream${forUpdate}`,
-    [streams.length === 1 ? (streams[0] ?? null) : JSON.stringify(streams)],
-  )
+  const found = await rows.all(statementsOf(dialect).streams(streams.length, isLocked), [listOf(streams)])
   for (const row of found) infos.set(row['stream'] as string, infoOf(row))
   return infos
+}
+
+/** One is given by itself, several as JSON. */
+export function listOf(values: readonly string[]): string {
+  return values.length === 1 ? (values[0] as string) : JSON.stringify(values)
 }
 
 /** Beside what readers are told: what its next event has to come after (`EventsDialect.last`). */
@@ -32,7 +34,7 @@ export function told({ last: _, ...info }: LockedInfo): StreamInfo {
   return info
 }
 
-function infoOf(row: Row): LockedInfo {
+export function infoOf(row: Row): LockedInfo {
   const info = { stream: row['stream'] as string, revision: Number(row['revision']), first: Number(row['first']) }
   const { deleted_at: deletedAt, deleted_by: deletedBy, last } = row
   if (deletedAt === null) return typeof last === 'string' ? { ...info, last } : info
@@ -83,7 +85,7 @@ export async function truncateIn(
 }
 
 async function lockedInfo(sql: Statements, dialect: EventsDialect, stream: string): Promise<StreamInfo> {
-  const info = (await infosOf(sql, dialect, [stream], dialect.forUpdate)).get(stream)
+  const info = (await infosOf(sql, dialect, [stream], true)).get(stream)
   if (info === undefined) throw new BrokerError(`stream '${stream}' cannot be looked up`)
   return info
 }
