@@ -64,7 +64,9 @@ class Database {
 function bound(value: unknown): SQLInputValue {
   if (typeof value === 'boolean') return Number(value)
   if (value === undefined || value === null) return null
-  return typeof value === 'object' && !(value instanceof Uint8Array) ? String(value) : (value as SQLInputValue)
+  return typeof value === 'object' && !(value instanceof Uint8Array)
+    ? Object.prototype.toString.call(value)
+    : (value as SQLInputValue)
 }
 
 /** An error as `sqlite3` throws them: with the primary result code in `errno`. */
