@@ -161,6 +161,15 @@ describe('Busbar reads what another SDK writes', () => {
     expect(got).toMatchObject({ subject: 's', key: 'p', metadata: { mine: 'x', number: '7', flag: 'true' } })
   })
 
+  test('of the same time as the one before it has a time of its own', () => {
+    const attributes = { specversion: '1.0', id: 'i', type: 't', source: '/s', time: '2026-01-02T03:04:05.678Z' }
+    const first = fromCloudEvent({ attributes, body: '1' })
+    const written = toCloudEvent(first).attributes.time
+    first.time.setFullYear(1999)
+    expect(fromCloudEvent({ attributes, body: '1' }).time).toEqual(new Date(attributes.time))
+    expect([written, toCloudEvent(first).attributes.time]).toEqual([attributes.time, first.time.toISOString()])
+  })
+
   test('without a time it is the moment of reading', () => {
     const before = Date.now()
     const got = fromCloudEvent({ attributes: { specversion: '1.0', id: 'i', type: 't', source: '/s' }, body: '1' })

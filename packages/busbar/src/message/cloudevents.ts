@@ -37,7 +37,7 @@ export function toCloudEvent(message: EncodedMessage): CloudEventParts {
     id: message.id,
     type: message.type,
     source: toSource(message.source),
-    time: message.time.toISOString(),
+    time: textOfTime(message.time),
     datacontenttype: message.contentType,
     kind: message.kind,
     dataversion: String(message.version),
@@ -100,10 +100,23 @@ function required(name: string, text: string | undefined): string {
 
 function asTime(text: string | undefined): Date {
   if (text === undefined) return new Date()
-  const time = new Date(text)
-  if (Number.isNaN(time.getTime())) throw new DecodeError('the time of the CloudEvents event is no RFC 3339 timestamp')
-  return time
+  if (text !== last.text) {
+    const time = Date.parse(text)
+    if (Number.isNaN(time)) throw new DecodeError('the time of the CloudEvents event is no RFC 3339 timestamp')
+    last = { text, time }
+  }
+  return new Date(last.time)
 }
+
+function textOfTime(date: Date): string {
+  const time = date.getTime()
+  if (time !== lastWritten.time) lastWritten = { text: date.toISOString(), time }
+  return lastWritten.text
+}
+
+/** Messages that follow each other are mostly of the same millisecond, and reading and writing one is dear. */
+let last = { text: '', time: Number.NaN }
+let lastWritten = last
 
 const KINDS: readonly string[] = ['event', 'command', 'query', 'reply'] satisfies readonly MessageKind[]
 const PRIORITIES: readonly string[] = Object.values(EventPriority)
@@ -125,14 +138,19 @@ export const COMMON_ATTRIBUTES: readonly string[] = [
 
 /** What is left. `own`: attributes of Busbar's own, undefined where they hold what it does not know. */
 function asMetadata(attributes: CloudEventAttributes, own: Readonly<Record<string, unknown>>, id: string): Metadata {
-  const named: [string, string][] = []
-  for (const [name, value] of Object.entries(attributes)) {
+  const metadata: Record<string, string> & { correlationId?: string } = {}
+  for (const name of Object.keys(attributes)) {
     if (isTaken.has(name) || (Object.hasOwn(own, name) && own[name] !== undefined)) continue
-    named.push([metadataName(name), value])
+    put(metadata, metadataName(name), attributes[name] as string)
   }
-  // Entries rather than assignments: a header called `__proto__` is a header.
-  const metadata = Object.fromEntries(named)
-  return { ...metadata, correlationId: metadata['correlationId'] ?? id }
+  metadata.correlationId ??= id
+  return metadata as Record<string, string> & { correlationId: string }
+}
+
+/** A header called `__proto__` is a header. */
+function put(metadata: Record<string, string>, name: string, value: string): void {
+  if (name !== '__proto__') metadata[name] = value
+  else Object.defineProperty(metadata, name, { value, enumerable: true, configurable: true, writable: true })
 }
 
 /** Absolute URIs, and references that cannot be mistaken for anything else. */

@@ -18,7 +18,10 @@ const MOST_BYTES = 4 * 1024 * 1024
 /** A script cannot call a command with more than about 8 000 arguments. */
 const MOST_HEADERS = 2_000
 
-const script = new FramedScript(scripts.busbarPublish)
+const NOBODY: ReadonlySet<object> = new Set()
+
+const many = new FramedScript(scripts.busbarPublish)
+const one = new FramedScript(scripts.busbarPublishOne)
 
 /** Errors by the place of their message in the call. */
 export type Errors = ReadonlyMap<number, Error>
@@ -62,6 +65,8 @@ export class Appender {
   private readonly waiting: Call[] = []
   private number = 0
   private sending = false
+  /** Who reads what is being appended, behind it. */
+  private reading: ReadonlySet<object> = NOBODY
 
   constructor(
     context: RedisContext,
@@ -101,10 +106,8 @@ export class Appender {
     while (this.waiting.length > 0) {
       const parts = this.take()
       try {
-        settle(
-          parts,
-          await this.once(parts.flatMap(({ call, from, count }) => call.messages.slice(from, from + count))),
-        )
+        const placed = parts.flatMap(({ call, from, count }) => call.messages.slice(from, from + count))
+        settle(parts, await this.once(placed))
       } catch (error) {
         for (const part of parts) for (let at = 0; at < part.count; at++) fail(part, at, error as Error)
       }
@@ -143,15 +146,14 @@ export class Appender {
       call.known += count
       if (call.known === call.messages.length) call.resolve(call.errors)
     }
-    for (const n of grown) watcher.grew(keys.stream(this.topic.name, n))
+    for (const n of grown) watcher.grew(keys.stream(this.topic.name, n), this.reading)
   }
 
   /** Sends until there is an answer: the number makes it happen once. */
   private async once(placed: readonly Placed[]): Promise<string> {
     const listens = this.context.hearing.hears(`${this.base}grew`) ? '1' : '0'
     const head = [this.base, this.publisher, String(++this.number), listens]
-    const args = pack(placed.map(({ message, n, due }) => ({ n, due, fields: toFields(message) })))
-    const send = isText(args) ? this.asText(head, args) : () => run(this.redis, 'busbarPublish', [...head, ...args])
+    const send = this.sender(placed, head)
     for (;;) {
       try {
         return text(await send())
@@ -161,9 +163,23 @@ export class Appender {
     }
   }
 
-  private asText(head: readonly string[], args: readonly string[]): () => Promise<Reply> {
-    const frame = new Frame(args)
-    return () => script.run(this.redis, this.command, head, frame)
+  private sender(placed: readonly Placed[], head: readonly string[]): () => Promise<Reply> {
+    const entries = placed.map(({ message, n, due }) => ({ n, due, fields: toFields(message) }))
+    const [first] = entries
+    const alone = first !== undefined && entries.length === 1 && first.due === undefined
+    const args = alone ? [String(first.n), ...first.fields] : pack(entries)
+    const stream = alone ? this.context.keys.stream(this.topic.name, first.n) : undefined
+    const sent = (): void => {
+      this.reading = stream === undefined ? NOBODY : this.context.watcher.growing(stream, this.redis)
+    }
+    if (isText(args)) {
+      const frame = new Frame(args)
+      return () => (alone ? one : many).run(this.redis, this.command, head, frame, sent)
+    }
+    return () => {
+      this.reading = NOBODY
+      return run(this.redis, alone ? 'busbarPublishOne' : 'busbarPublish', [...head, ...args])
+    }
   }
 }
 

@@ -89,6 +89,26 @@ test('who may not listen to hints gets what others publish a little later', asyn
   expect(seen.map((one) => one.message.body)).toEqual(['0', '1', '2', '3', '4', '5'])
 })
 
+test('a message is handed out to all groups without anything that looks for it later, also where the server has forgotten the script', async () => {
+  // Without the read that stands behind the hints.
+  await scene.admin.acl('SETUSER', 'blind', 'on', '>secret', '~*', '&*', '+@all', '-xread')
+  const broker = await scene.streams({ url: server.url, username: 'blind', password: 'secret', partitions: 1 })
+  const { seen, deliver } = collector()
+  await broker.subscribe(spec(), deliver)
+  // Never reads behind an append, and is told of it beside one that does.
+  const parking = collector()
+  await broker.subscribe(spec({ group: 'parking', onFailure: 'park' }), parking.deliver)
+  for (let n = 0; n < 10; n++) {
+    // Nothing is under way any more.
+    await broker.metrics()
+    if (n % 2 === 0) await scene.admin.script('FLUSH')
+    await broker.publish(batch(1, 'k', n))
+    await until(() => seen.length === n + 1 && parking.seen.length === n + 1)
+  }
+  const all = Array.from({ length: 10 }, (_, n) => String(n))
+  for (const got of [seen, parking.seen]) expect(got.map((one) => one.message.body)).toEqual(all)
+})
+
 test('a server that is too old is refused with the version that is needed', async () => {
   const old = createServer((socket) => {
     socket.on('error', () => {})

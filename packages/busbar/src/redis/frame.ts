@@ -38,13 +38,26 @@ export class FramedScript {
     this.sha = createHash('sha1').update(lua).digest('hex')
   }
 
-  /** `args`: the keys and what comes before the arguments of the frame. */
-  async run(redis: Redis, Class: CommandClass, args: readonly string[], frame: Frame): Promise<Reply> {
+  /**
+   * `args`: the keys and what comes before the arguments of the frame. `sent` is called whenever it was sent: what that sends over the
+   * same connection leaves with it, and is carried out after it.
+   */
+  async run(
+    redis: Redis,
+    Class: CommandClass,
+    args: readonly string[],
+    frame: Frame,
+    sent: () => void = () => {},
+  ): Promise<Reply> {
     const written = frame.after(['EVALSHA', this.sha, String(this.keys), ...args])
     const send = (): Promise<Reply> => {
       const command = new Class('evalsha')
       command.toWritable = () => written
-      return redis.sendCommand(command) as Promise<Reply>
+      return together(redis, () => {
+        const reply = redis.sendCommand(command) as Promise<Reply>
+        sent()
+        return reply
+      })
     }
     try {
       return await send()

@@ -173,6 +173,41 @@ test('what another process publishes is heard of, and heard of again after the c
   expect([...new Set(seen.map((one) => one.message.body))]).toEqual(Array.from({ length: 10 }, (_, n) => String(n)))
 })
 
+test('what is published in the same process is read behind its append, over the same connection', async () => {
+  const broker = await scene.streams({ partitions: 1 })
+  const { seen, deliver } = collector()
+  await broker.subscribe(spec(), deliver)
+  const monitor = await scene.admin.duplicate().monitor()
+  scene.atEnd(() => monitor.disconnect())
+  const sources = { append: '', read: '' }
+  monitor.on('monitor', (_time: string, args: readonly string[], source: string) => {
+    if (!args.some((arg) => arg.includes(scene.prefix)) || source === 'lua') return
+    if (args.includes('specversion')) sources.append = source
+    if (args[0]?.toLowerCase() === 'xreadgroup') sources.read = source
+  })
+  await until(async () => {
+    // Nothing is under way any more: a turn that is goes first.
+    await broker.metrics()
+    const before = seen.length
+    await broker.publish(batch(1, 'k', before))
+    await until(() => seen.length === before + 1)
+    return sources.read !== '' && sources.read === sources.append
+  })
+  expect(seen.map((one) => one.message.body)).toEqual(seen.map((_, n) => String(n)))
+})
+
+test('handlers that take their time have messages of many partitions at once', async () => {
+  const broker = await scene.streams({ partitions: 8 })
+  const gate = Promise.withResolvers<Verdict>()
+  const { seen, deliver } = collector(gate.promise)
+  await broker.publish(Array.from({ length: 400 }, (_, n) => ({ topic: 't', message: message('', `k${n}`) })))
+  await broker.subscribe(spec({ prefetch: 100, from: 'earliest' }), deliver)
+  await until(() => seen.length === 100)
+  expect(new Set(seen.map(({ position }) => position.split('@')[0])).size).toBeGreaterThanOrEqual(4)
+  gate.resolve(ack)
+  await until(() => seen.length === 400)
+})
+
 describe('a publish whose answer was lost with its connection', () => {
   test('is sent again, is confirmed, and is there once, in the order of the calls', async () => {
     const proxy = await startProxy(scene.url)
@@ -223,6 +258,25 @@ describe('a publish whose answer was lost with its connection', () => {
     const stored = await scene.admin.xrange(`${scene.prefix}:{t}:0`, '-', '+')
     const bodies = new Set(stored.map(([, fields]) => fields.at(-1)))
     for (const { message: one } of sent) expect(bodies.has(one.body as string)).toBe(!ids.has(one.id))
+  })
+
+  test('of one message is there once, and handed out, also where it is refused the first time', async () => {
+    const proxy = await startProxy(scene.url)
+    scene.atEnd(() => proxy.close())
+    const broker = await scene.streams({ url: proxy.url, partitions: 1 })
+    const { seen, deliver } = collector()
+    await broker.subscribe(spec(), deliver)
+    for (let n = 0; n < 5; n++) {
+      proxy.loseAnswersTo('EVALSHA', 1)
+      await broker.publish(batch(1, 'k', n))
+      await until(() => seen.some((one) => one.message.body === String(n)))
+    }
+    expect(await scene.admin.xlen(`${scene.prefix}:{t}:0`)).toBe(5)
+    const firsts = [...new Set(seen.map((one) => one.message.body))]
+    expect(firsts).toEqual(['0', '1', '2', '3', '4'])
+    await scene.admin.del(`${scene.prefix}:{t}:0`)
+    await scene.admin.set(`${scene.prefix}:{t}:0`, 'no stream')
+    await expect(broker.publish(batch(1, 'k'))).rejects.toThrow(/WRONGTYPE/)
   })
 
   test('survives scripts that the server has forgotten', async () => {

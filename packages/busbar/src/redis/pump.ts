@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks'
+import type { Redis } from 'ioredis'
 import type { SubscriptionSpec } from '../broker/index.ts'
 import { asideOf } from './aside.ts'
 import { pauseAfter } from '../broker/backoff.ts'
@@ -25,6 +26,8 @@ export interface PumpHost {
   wake(when?: 'now'): void
   /** Asks for another turn after `pause` milliseconds. */
   again(pause: number): void
+  /** Reads behind what was just sent over the connection, as a turn of its own, unless there is one already. */
+  readBehind(partition: OwnedPartition, redis: Redis): boolean
 }
 
 interface Plan {
@@ -41,6 +44,9 @@ export class Pump {
   private rotation = 0
   /** Partitions that the turn before fetched from. */
   private served = 0
+  /** Some was handed out since the last fetch, and all of it has settled: partitions need not be mixed to keep the handlers busy. */
+  private quick = false
+  private handed = 0
   /** Taken into the window and not handed out yet: the next fetch is sent first, so that the server works meanwhile. */
   private readonly taken: { readonly partition: OwnedPartition; readonly found: readonly HandedOut[] }[] = []
   /** Partitions of which a step failed: what it did is not known. */
@@ -67,6 +73,8 @@ export class Pump {
     }
     await this.storeVerdicts()
     const { window, holdings } = this.host
+    this.quick = this.handed > 0 && window.used === this.taken.reduce((sum, { found }) => sum + found.length, 0)
+    this.handed = 0
     const owned = holdings.all()
     const fetching = window.wantsMore || (flush && window.handing && window.room > 0) ? this.ready(owned) : []
     const plans = this.plan(fetching)
@@ -88,7 +96,25 @@ export class Pump {
     const { window } = this.host
     for (const { partition, found } of this.taken.splice(0)) {
       for (const delivery of found) window.handOut(partition, delivery)
+      this.handed += found.length
     }
+  }
+
+  /** May the partition be read by a command alone just now? */
+  mayReadBehind(partition: OwnedPartition): boolean {
+    const { window } = this.host
+    if (partition.draining || partition.lost || this.uncertain.size > 0 || this.taken.length > 0) return false
+    if (!window.wantsMore || window.waits(partition) || partition.backlog.length > 0) return false
+    return partition.toStore.length === 0 && this.isPlain(this.behind(partition))
+  }
+
+  /** Reads what a command before it on the same connection has appended. Nothing may be under way. */
+  readBehind(partition: OwnedPartition, redis: Redis): Promise<void> {
+    return this.plain(this.behind(partition), redis)
+  }
+
+  private behind(partition: OwnedPartition): Plan {
+    return { partition, limit: Math.min(LEAST, this.host.window.room), backlog: [], suspects: false, log: true }
   }
 
   private send(plans: readonly Plan[]): Promise<void>[] {
@@ -144,9 +170,9 @@ export class Pump {
     // Half of the window at once: the other half is handled meanwhile.
     let room = Math.min(window.room, Math.max(LEAST, Math.ceil(this.host.spec.prefetch / 2)))
     let suspects = window.mayRunSuspect ? 1 : 0
-    const each = Math.min(MOST, Math.max(LEAST, Math.ceil(room / Math.max(1, ready.length))))
+    const each = this.quick ? room : Math.max(LEAST, Math.ceil(room / Math.max(1, ready.length)))
     for (const partition of ready) {
-      const limit = Math.min(each, room)
+      const limit = Math.min(MOST, each, room)
       if (limit <= 0) break
       room -= limit
       const waits = window.waits(partition)
@@ -168,8 +194,7 @@ export class Pump {
     return plans
   }
 
-  private async plain({ partition, log, limit }: Plan): Promise<void> {
-    const { redis } = this.host.context
+  private async plain({ partition, log, limit }: Plan, redis = this.host.context.redis): Promise<void> {
     const { stream, consumers } = partition
     const acks = partition.acks.splice(0)
     if (log) partition.more = false
@@ -246,10 +271,12 @@ export class Pump {
     for (const delivery of found) window.take(partition, delivery)
     if (found.length > 0) this.taken.push({ partition, found })
     if (partition.more || partition.draining) return
-    context.watcher.watch(partition.stream, partition, partition.last, () => {
+    const grew = (): void => {
       partition.more = true
       this.host.wake('now')
-    })
+    }
+    const { stream, last } = partition
+    context.watcher.watch(stream, partition, last, grew, (redis) => this.host.readBehind(partition, redis))
   }
 
   private inLine(

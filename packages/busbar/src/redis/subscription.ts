@@ -1,10 +1,12 @@
 import { performance } from 'node:perf_hooks'
+import type { Redis } from 'ioredis'
 import type { BrokerSubscription, Deliver, SubscriptionSpec } from '../broker/index.ts'
 import { uuidv7 } from '../message/uuid.ts'
 import { pauseAfter } from '../broker/backoff.ts'
 import type { RedisContext } from './context.ts'
 import { isUnsettled } from './delivery.ts'
 import { Holdings } from './holdings.ts'
+import type { OwnedPartition } from './partition.ts'
 import { Pump } from './pump.ts'
 import { Quiet } from '../broker/quiet.ts'
 import { Window } from './window.ts'
@@ -30,6 +32,8 @@ export class GroupMember implements BrokerSubscription {
   private readonly onStopped: (member: GroupMember) => void
   private readonly quiet = new Quiet(() => !this.holdings.all().some((partition) => partition.busy))
   private turns: Promise<void> = Promise.resolve()
+  /** Turns that are under way or wait for those before them. */
+  private turning = 0
   private readonly endSignals: (() => void)[] = []
   private beatDue = false
   private flushDue = false
@@ -133,6 +137,10 @@ export class GroupMember implements BrokerSubscription {
     const flush = this.flushDue
     this.flushDue = false
     await this.pump.turn(flush)
+    await this.turned()
+  }
+
+  private async turned(): Promise<void> {
     await this.holdings.releaseDrained()
     const { hasWork } = this.pump
     if (hasWork && this.window.wantsMore) return this.wake()
@@ -168,15 +176,30 @@ export class GroupMember implements BrokerSubscription {
   /** A turn in the background: what fails is told to the logger and tried again later. */
   private attempt(): Promise<void> {
     if (this.gone) return Promise.resolve()
-    this.turns = this.turns
-      .then(() => this.work())
-      .then(
-        () => {
-          this.failures = 0
-        },
-        (error: unknown) => this.failed(error),
-      )
+    this.turning++
+    this.turns = this.concluded(this.turns.then(() => this.work()))
     return this.turns
+  }
+
+  readBehind(partition: OwnedPartition, redis: Redis): boolean {
+    if (this.gone || this.turning > 0 || performance.now() < this.retryAt) return false
+    if (!this.pump.mayReadBehind(partition)) return false
+    this.turning++
+    this.turns = this.concluded(this.pump.readBehind(partition, redis).then(() => this.turned()))
+    return true
+  }
+
+  private concluded(turn: Promise<void>): Promise<void> {
+    return turn.then(
+      () => {
+        this.turning--
+        this.failures = 0
+      },
+      (error: unknown) => {
+        this.turning--
+        this.failed(error)
+      },
+    )
   }
 
   private failed(error: unknown): void {

@@ -16,7 +16,13 @@ interface Watch {
   /** When it began, by `performance.now()`. */
   readonly since: number
   readonly grew: () => void
+  readonly readBehind: ReadBehind | undefined
 }
+
+/** Reads over a connection what was sent over it just before. False: not now. */
+export type ReadBehind = (redis: Redis) => boolean
+
+const NOBODY: ReadonlySet<object> = new Set()
 
 /**
  * Tells when streams grow. What this process appends it is told, and what others append with Busbar it hears over Pub/Sub; behind
@@ -61,10 +67,10 @@ export class Watcher {
   }
 
   /** Calls `grew` once when the stream has an entry after `after`. Another call of the same owner replaces it. */
-  watch(stream: string, owner: object, after: string, grew: () => void): void {
+  watch(stream: string, owner: object, after: string, grew: () => void, readBehind?: ReadBehind): void {
     let watches = this.watches.get(stream)
     if (watches === undefined) this.watches.set(stream, (watches = new Map()))
-    watches.set(owner, { after, since: performance.now(), grew })
+    watches.set(owner, { after, since: performance.now(), grew, readBehind })
     this.watchLater()
   }
 
@@ -74,12 +80,27 @@ export class Watcher {
     if (watches?.size === 0) this.watches.delete(stream)
   }
 
-  /** The stream is known to have grown. */
-  grew(stream: string): void {
-    const watches = this.watches.get(stream)
-    if (watches === undefined) return
-    this.watches.delete(stream)
-    for (const { grew } of watches.values()) grew()
+  /**
+   * The stream will have grown when what was just sent over `redis` is carried out: whoever can reads behind it, over the same
+   * connection, instead of a round trip later. Returns who does, and so has not to be told that it grew.
+   */
+  growing(stream: string, redis: Redis): ReadonlySet<object> {
+    const reading = new Set<object>()
+    for (const [owner, { readBehind }] of this.watches.get(stream) ?? []) {
+      if (readBehind?.(redis) !== true) continue
+      reading.add(owner)
+      this.unwatch(stream, owner)
+    }
+    return reading
+  }
+
+  /** The stream is known to have grown. `except`: who has read it since. */
+  grew(stream: string, except: ReadonlySet<object> = NOBODY): void {
+    for (const [owner, { grew }] of this.watches.get(stream) ?? []) {
+      if (except.has(owner)) continue
+      this.unwatch(stream, owner)
+      grew()
+    }
   }
 
   /** Anything may have grown: whoever watches is to look. */

@@ -1,6 +1,7 @@
 import { fromCloudEvent, toCloudEvent } from '../message/cloudevents.ts'
 import { ConfigurationError, DecodeError } from '../message/errors.ts'
 import { type EncodedMessage, Snapshot } from '../message/message.ts'
+import { Texts } from './texts.ts'
 
 /**
  * A message as fields of a stream entry or hash: the attributes of the CloudEvents event under their own names, the body in
@@ -43,14 +44,14 @@ export interface Received {
 
 /** `place` names what cannot be read. */
 export function fromFields(fields: readonly Buffer[], place: string): Received {
+  const texts = new Texts(fields)
   const attributes: Record<string, string> = {}
   let body: string | Uint8Array = ''
   for (let index = 0; index + 1 < fields.length; index += 2) {
-    const name = nameOf(fields[index] as Buffer)
-    const value = fields[index + 1] as Buffer
-    if (name === TEXT) body = value.toString('utf8')
-    else if (name === BYTES) body = Uint8Array.from(value)
-    else if (!name.startsWith('~')) attributes[name] = value.toString('utf8')
+    const name = nameOf(texts, index)
+    if (name === TEXT) body = texts.at(index + 1)
+    else if (name === BYTES) body = Uint8Array.from(fields[index + 1] as Buffer)
+    else if (!name.startsWith('~')) attributes[name] = texts.at(index + 1)
   }
   return fromAttributes(attributes, body, place)
 }
@@ -68,16 +69,15 @@ export function fromAttributes(attributes: Record<string, string>, body: string 
   }
 }
 
-/** Names repeat: they are decoded once. */
-const names = new Map<string, string>()
+/** Names that fields had when they were last read, by their place: mostly they are the same again. */
+const names: string[] = []
+const MOST_NAMES = 64
 
-function nameOf(bytes: Buffer): string {
-  const raw = bytes.toString('latin1')
-  let name = names.get(raw)
-  if (name === undefined) {
-    name = bytes.toString('utf8')
-    if (names.size < 1_000) names.set(raw, name)
-  }
+function nameOf(texts: Texts, index: number): string {
+  const before = names[index / 2]
+  if (before !== undefined && texts.is(index, before)) return before
+  const name = texts.at(index)
+  if (index / 2 < MOST_NAMES) names[index / 2] = name
   return name
 }
 

@@ -3,7 +3,7 @@ import { publishOnChannels } from './channels.ts'
 import * as checkpoints from './checkpoints.ts'
 import * as events from './events.ts'
 import * as leases from './leases.ts'
-import { publish } from './publish.ts'
+import { publish, publishOne } from './publish.ts'
 import { settle } from './settle.ts'
 import { step } from './step.ts'
 import * as topic from './topic.ts'
@@ -33,6 +33,7 @@ export const scripts = {
   busbarDiscard: ofGroup(aside.discard),
   busbarTakeRedriven: ofGroup(aside.takeRedriven),
   busbarPublish: ofTopic(publish),
+  busbarPublishOne: ofTopic(publishOne),
   busbarPublishOnChannels: { lua: publishOnChannels, numberOfKeys: 0 },
   busbarMoveDelayed: ofTopic(topic.moveDelayed),
   busbarTrim: ofTopic(topic.trim),
