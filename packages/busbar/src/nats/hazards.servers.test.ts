@@ -325,3 +325,36 @@ test('a failure that is too long for a header is cut, and its letter kept', asyn
   const [letter] = await broker.deadLetters.list()
   expect(letter?.failure.error.message).toMatch(/^長{100,}$/)
 })
+
+test('where one message of a batch cannot be sent, none is, though most are written only when they are sent', async () => {
+  const broker = await started('refused')
+  await broker.publish([order('first')])
+  const own = { correlationId: 'c' }
+  const bad: readonly [Parameters<typeof order>[1], RegExp][] = [
+    [{ contentType: 'text/plain\r\nce-id: other' }, /header|value|invalid/i],
+    [{ time: new Date(Number.NaN) }, /time/i],
+    [{ metadata: { ...own, wide: '長'.repeat(120_000) } }, /has \d{7} bytes and nats takes/],
+    [{ metadata: { ...own, [`n${'長'.repeat(120_000)}`]: 'x' } }, /has \d{7} bytes and nats takes/],
+    [{ subject: '長'.repeat(120_000) }, /has \d{7} bytes and nats takes/],
+    [{ body: 'x'.repeat(1_100_000) }, /has 1100000 bytes and nats takes/],
+  ]
+  for (const [changes, reason] of bad) {
+    await expect(broker.publish([order('one'), order('two'), order('bad', changes), order('three')])).rejects.toThrow(
+      reason,
+    )
+  }
+  const plain = await connect({ servers: shared.server.url })
+  const { state } = await (await jetstreamManager(plain)).streams.info('refused_t_orders')
+  await plain.close()
+  expect(state.messages).toBe(1)
+  // As large as it may be, and beside small ones in the order of the batch.
+  const sent = ['a', 'b', 'c', 'd']
+  const wide = { metadata: { ...own, wide: '長'.repeat(5_000) } }
+  await broker.publish(sent.map((id) => order(id, id === 'b' ? wide : id === 'c' ? { contentType: 'text/plain' } : {})))
+  const seen: string[] = []
+  await broker.subscribe(spec(), ({ message: { id } }) => {
+    seen.push(id)
+    return { ack: true }
+  })
+  await vi.waitFor(() => expect(seen).toEqual(['first', ...sent]), patience)
+})

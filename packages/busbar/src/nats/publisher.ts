@@ -1,12 +1,13 @@
 import { type Outgoing, PublishError, UnsupportedError } from '../broker/index.ts'
 import { MessageTooLargeError } from '../message/errors.ts'
+import { type EncodedMessage, Snapshot } from '../message/message.ts'
 import type { Asides } from './asides.ts'
 import { HEADER_ROOM } from './connection.ts'
 import type { Confirmed } from './confirmations.ts'
 import type { NatsContext } from './context.ts'
 import { explain } from './errors.ts'
 import type { Topic } from './topology.ts'
-import { sizeOf, toWire } from './wire.ts'
+import { sizeOf, toWire, type Wire } from './wire.ts'
 
 /** Within the duplicate window of a stream the same id is the same message. */
 const MESSAGE_ID = 'Nats-Msg-Id'
@@ -31,9 +32,9 @@ export class Publisher {
     const missing = batch.filter(({ topic }) => topology.known(topic) === undefined)
     if (missing.length > 0) await topology.ensure(missing.map(({ topic }) => topic))
     const now = Date.now()
-    const sends = batch.map((outgoing) => this.prepare(outgoing, now))
+    const checked = batch.map((outgoing) => this.check(outgoing, now))
     // From here to the last send nothing is awaited: the order of the calls is the order on the wire.
-    const sent = sendAll(sends)
+    const sent = sendAll(checked, (one, told) => this.send(one, now, told))
     this.underWay.add(sent)
     const errors = await sent
     this.underWay.delete(sent)
@@ -50,39 +51,52 @@ export class Publisher {
     await Promise.all(this.underWay)
   }
 
-  /** Checks one message and makes what sends it; nothing is sent before all of a batch are checked. */
-  private prepare({ topic: name, message, deliverAt, group }: Outgoing, now: number): Send {
-    const { names, topology, headers, confirmations, nc } = this.context
+  /**
+   * Nothing is sent before all of a batch are checked. Most messages are written only when they are sent, so that the server works
+   * on the first of them while the others are written; one that may be refused is written now.
+   *
+   * @throws what says why it cannot be sent.
+   */
+  private check(outgoing: Outgoing, now: number): Checked {
+    const { topic: name, message, deliverAt, group } = outgoing
+    const { topology, headers, nc } = this.context
+    const topic = topology.known(name) as Topic
+    const most = (nc.info?.max_payload ?? Infinity) - HEADER_ROOM / 2
+    const delayed = deliverAt !== undefined && deliverAt > now
+    if (group === undefined && delayed && !topic.schedules) throw this.cannotDelay(topic)
+    if (isSurelySent(message, Math.min(this.limit, most))) return { outgoing, topic, wire: undefined }
     const size =
       typeof message.body === 'string' ? Buffer.byteLength(message.body) : (message.body as Uint8Array).byteLength
     if (size > this.limit) throw tooLarge(message, size, this.limit)
-    const topic = topology.known(name) as Topic
+    if (group !== undefined) return { outgoing, topic, wire: undefined }
+    const wire = toWire(message, headers)
+    const total = sizeOf(wire)
+    if (total > most) throw tooLarge(message, total, most)
+    return { outgoing, topic, wire }
+  }
+
+  private send({ outgoing, topic, wire }: Checked, now: number, told: (result?: Confirmed | Error) => void): void {
+    const { topic: name, message, deliverAt, group } = outgoing
+    const { names, topology, headers, confirmations } = this.context
     const partition = topology.partitionFor(topic, message.key)
     if (group !== undefined) {
-      return (told) => {
-        const publishing = this.asides.publish(group, topic, partition, message, deliverAt ?? now)
-        publishing.then(
-          () => told(undefined),
-          (error) => told(explain(error, 'publish')),
-        )
-      }
+      const publishing = this.asides.publish(group, topic, partition, message, deliverAt ?? now)
+      publishing.then(
+        () => told(),
+        (error) => told(explain(error, 'publish')),
+      )
+      return
     }
-    const wire = toWire(message, headers)
-    const { headers: set, data } = wire
-    const total = sizeOf(wire)
-    const most = (nc.info?.max_payload ?? Infinity) - HEADER_ROOM / 2
-    if (total > most) throw tooLarge(message, total, most)
+    const { headers: set, data } = wire ?? toWire(message, headers)
     const subject = names.log(name, partition)
     if (deliverAt === undefined || deliverAt <= now) {
       set.append(MESSAGE_ID, message.id)
-      return (told) => confirmations.post(subject, data, set, told)
+      return confirmations.post(subject, data, set, told)
     }
-    if (!topic.schedules) throw this.cannotDelay(topic)
     set.append(MESSAGE_ID, `later-${message.id}`)
     set.append('Nats-Schedule', `@at ${new Date(Math.ceil(deliverAt)).toISOString()}`)
     set.append('Nats-Schedule-Target', subject)
-    const delayed = names.delayed(name, partition, crypto.randomUUID())
-    return (told) => confirmations.post(delayed, data, set, told)
+    confirmations.post(names.delayed(name, partition, crypto.randomUUID()), data, set, told)
   }
 
   private cannotDelay({ stream }: Topic): UnsupportedError {
@@ -95,20 +109,47 @@ export class Publisher {
   }
 }
 
-/** Sends one message, and says what became of it. */
-type Send = (told: (result: Confirmed | Error | undefined) => void) => void
+interface Checked {
+  readonly outgoing: Outgoing
+  readonly topic: Topic
+  /** Undefined: it is written when it is sent. */
+  readonly wire: Wire | undefined
+}
+
+/** What headers take beside metadata, subject and key, generously. */
+const USUAL = 1_024
+
+/** Nothing about it can be refused when it is written: it is far from the limit, and has no text that the client would not take. */
+function isSurelySent(
+  { body, contentType, metadata, subject, key, type, source, id, time }: EncodedMessage,
+  most: number,
+): boolean {
+  if (contentType !== 'application/json' || Number.isNaN(time.getTime()) || body instanceof Snapshot) return false
+  // A character of a header is up to three bytes, of which each is percent-encoded; one of a body that is text up to three.
+  let length = id.length + type.length + source.length + (subject?.length ?? 0) + (key?.length ?? 0)
+  for (const name of Object.keys(metadata)) length += 2 * name.length + (metadata[name]?.length ?? 0) + 8
+  return 3 * body.length + 9 * length + USUAL <= most
+}
 
 /** Resolves to what was not confirmed, by its index, once the fate of all is known. A promise for each would cost as much as sending it. */
-function sendAll(sends: readonly Send[]): Promise<ReadonlyMap<number, Error>> {
+function sendAll<T>(
+  all: readonly T[],
+  send: (one: T, told: (result?: Confirmed | Error) => void) => void,
+): Promise<ReadonlyMap<number, Error>> {
   return new Promise((resolve) => {
     const errors = new Map<number, Error>()
-    let left = sends.length
+    let left = all.length
     if (left === 0) resolve(errors)
-    for (const [index, send] of sends.entries()) {
-      send((result) => {
+    for (const [index, one] of all.entries()) {
+      const told = (result?: Confirmed | Error): void => {
         if (result instanceof Error) errors.set(index, result)
         if (--left === 0) resolve(errors)
-      })
+      }
+      try {
+        send(one, told)
+      } catch (error) {
+        told(error as Error)
+      }
     }
   })
 }
