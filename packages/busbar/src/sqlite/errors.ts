@@ -44,9 +44,18 @@ const EXPLANATIONS: Readonly<Record<number, Explanation>> = {
   },
 }
 
+const CONSTRAINT = 19
+/** SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE. */
+const TAKEN = new Set([1555, 2067])
+
 export function isBusy(error: unknown): boolean {
   const code = primaryCode(error)
   return code === 5 || code === 6
+}
+
+/** Whether a unique or primary key has the like already: the statement did nothing, and its transaction goes on. */
+export function isTaken(error: unknown): boolean {
+  return primaryCode(error) === CONSTRAINT && TAKEN.has((error as { readonly errcode: number }).errcode)
 }
 
 /** The same error with the file and what to do. Errors that are not SQLite's stay as they are. */

@@ -98,6 +98,8 @@ test('one event whose id is in the store is found where all else is as expected,
   const outcomes = await Promise.allSettled([
     storage.append(to('b-1', [known], 'none')),
     storage.append(to('b-2', [forgotten], 'any')),
+    storage.append(to('a-2', [event()], 0)),
+    storage.append(to('a-2', [event()], 'none')),
     storage.append(to('a-1', [known], 0)),
     storage.append(to('a-1', [event({ body: 'next' })], 0)),
   ])
@@ -106,6 +108,8 @@ test('one event whose id is in the store is found where all else is as expected,
   expect(told).toEqual([
     DuplicateEventError,
     DuplicateEventError,
+    StreamDeletedError,
+    StreamDeletedError,
     expect.objectContaining({ stream: 'a-1', revision: 0, repeated: true }),
     { stream: 'a-1', revision: 1, position: last?.position, repeated: false },
   ])

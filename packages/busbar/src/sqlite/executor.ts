@@ -2,7 +2,7 @@ import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlit
 import { sleep } from '../broker/backoff.ts'
 import { BrokerError } from '../broker/index.ts'
 import type { Executor, Row, SqlValue, Statements, Values } from '../sql/executor.ts'
-import { explained, isBusy } from './errors.ts'
+import { explained, isBusy, isTaken } from './errors.ts'
 import { Breath } from './breath.ts'
 import { BULK_ROWS, bulkInsert, WHOLE_ROWS } from './bulk.ts'
 import { assertOutside } from '../sql/events/inside.ts'
@@ -19,7 +19,7 @@ export interface SqliteExecutorOptions {
 export interface StatementsNow {
   all(sql: string, params?: readonly SqlValue[]): Row[]
   run(sql: string, params?: readonly SqlValue[]): number
-  /** Runs an INSERT; returns the row id, or undefined where nothing was inserted. */
+  /** Runs an INSERT of one row; returns the row id, or undefined where a unique key has its like already: nothing happened then. */
   insert(sql: string, row: readonly SqlValue[]): SqlValue | undefined
   /** Runs an INSERT for each list of values; returns the row id of the last. */
   insertMany(sql: string, rows: readonly (readonly SqlValue[])[]): SqlValue
@@ -64,8 +64,12 @@ export class SqliteExecutor implements Executor {
       all: (sql, params) => this.allNow(sql, params),
       run: (sql, params) => this.runNow(sql, params),
       insert: (sql, row) => {
-        const { changes, lastInsertRowid } = this.prepare(sql).run(...(row as SQLInputValue[]))
-        return changes === 0 ? undefined : lastInsertRowid
+        try {
+          return this.prepare(sql).run(...(row as SQLInputValue[])).lastInsertRowid
+        } catch (error) {
+          if (isTaken(error)) return undefined
+          throw error
+        }
       },
       insertMany: (sql, rows) => this.runManyNow(sql, rows),
     }

@@ -60,18 +60,12 @@ function checkExpected(stream: string, expected: Expected): void {
   )
 }
 
-/** Whether a stream is there to be appended to, and as the append expects it. */
-export function isMet(expected: Expected, { revision, deletedAt }: StreamInfo): boolean {
-  if (deletedAt !== undefined) return false
-  if (expected === 'any' || expected === revision) return true
-  return expected === 'none' ? revision === -1 : expected === 'exists' && revision >= 0
-}
-
-/** @throws StreamDeletedError, ConcurrencyError */
-export function meet(expected: Expected, info: StreamInfo): void {
-  if (isMet(expected, info)) return
-  const { stream, revision, deletedAt } = info
-  throw deletedAt === undefined ? new ConcurrencyError(stream, expected, revision) : new StreamDeletedError(stream)
+/** Whether a stream is as an append expects it. @throws StreamDeletedError, ConcurrencyError */
+export function meet(expected: Expected, { stream, revision, deletedAt }: StreamInfo): void {
+  if (deletedAt !== undefined) throw new StreamDeletedError(stream)
+  if (expected === 'any' || expected === revision) return
+  if (expected === 'none' ? revision === -1 : expected === 'exists' && revision >= 0) return
+  throw new ConcurrencyError(stream, expected, revision)
 }
 
 /** What is before the first `-` of a stream's name: `order` of `order-42`. */
