@@ -10,23 +10,29 @@ import { projection, Projections, SqlReadModel, when } from 'busbar/projections'
 import { SqliteEventStorage } from 'busbar/sqlite'
 import { sqliteDatabase } from 'busbar/transaction'
 import { type PlanName, plans } from '../plan.ts'
+import { fill } from './fill.ts'
 
 const plan = plans[(JSON.parse(process.argv[2] ?? '{}') as { readonly plan: PlanName }).plan]
 const folder = await mkdtemp(join(tmpdir(), 'busbar-bench-'))
 const Placed = event('OrderPlaced', typed<{ total: number; note: string }>())
 const note = 'x'.repeat(42)
 const payloadBytes = JSON.stringify({ total: 42, note }).length
-const storage = new SqliteEventStorage({ file: join(folder, 'events.db') })
+const file = join(folder, 'events.db')
+const SHAPE = 'shape-1'
+/** Events of which a read model is made. */
+const projected = Math.max(...plan.logSizes.filter((size) => size <= 1e6))
+const storage = new SqliteEventStorage({ file })
 const store = new EventStore(storage, { contracts: [Placed] })
 await store.start()
 try {
+  await store.append(SHAPE, Placed.create({ total: 0, note }))
   let size = 0
   for (const rows of plan.logSizes) {
-    await fill(size, rows)
+    fill(file, SHAPE, size, rows)
     size = rows
     await measureCost(rows)
+    if (rows === projected) await measureProjection()
   }
-  await measureProjection()
   await measureSnapshots()
 } finally {
   await store.stop()
@@ -36,17 +42,6 @@ process.exit()
 
 function report(measure: string, unit: 'msg/s' | 'µs', value: number): void {
   process.send?.({ suite: 'store-sqlite', measure, payloadBytes, subject: 'busbar', unit, value })
-}
-
-/** Streams of 100 events, ten in one append. */
-async function fill(from: number, to: number): Promise<void> {
-  for (let n = from; n < to; n += 1_000) {
-    const streams = Array.from({ length: Math.min(10, Math.ceil((to - n) / 100)) }, (_, i) => ({
-      stream: `order-${n + i * 100}`,
-      events: Array.from({ length: 100 }, (_each, total) => Placed.create({ total, note })),
-    }))
-    await store.appendAll(streams)
-  }
 }
 
 async function measureCost(rows: number): Promise<void> {
