@@ -3,10 +3,15 @@ import { drizzle } from 'drizzle-orm/node-postgres'
 import createKnex, { type Knex } from 'knex'
 import { Kysely, PostgresDialect } from 'kysely'
 import type { PoolClient } from 'pg'
+import { DataSource } from 'typeorm'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { Outgoing } from '../broker/index.ts'
 import { postgresSchema } from '../postgres/fixtures/schema.ts'
+import { message, out, quiet } from '../postgres/fixtures/world.ts'
+import { PostgresBroker, PostgresEventStorage } from '../postgres/index.ts'
 import { atomically } from './atomic.ts'
 import { saidBy } from './errors.ts'
+import { type PrismaClientLike, prismaClient } from './fixtures/prisma.ts'
 import {
   fromDrizzle,
   fromKnex,
@@ -20,13 +25,27 @@ import {
 } from './index.ts'
 
 const { name: schema, url, pool } = postgresSchema()
+/** Unix milliseconds; not while the test runs. */
+const LATE = Date.now() + 3_600_000
+
+const broker = new PostgresBroker({ url, schema, logger: quiet })
+const storage = new PostgresEventStorage({ broker })
 let knex: Knex
+let prisma: PrismaClientLike
+let typeOrm: DataSource
 beforeAll(async () => {
   knex = createKnex({ client: 'pg', connection: url, searchPath: [schema], pool: { min: 0, max: 2 } })
+  prisma = prismaClient(url, schema)
+  typeOrm = await new DataSource({ type: 'postgres', url, extra: { options: `-c search_path=${schema}` } }).initialize()
+  await broker.start()
+  await storage.start()
   await pool.query('CREATE TABLE notes (n int PRIMARY KEY, text text, bytes bytea)')
 })
 beforeEach(async () => void (await pool.query('TRUNCATE notes')))
-afterAll(() => knex.destroy())
+afterAll(async () => {
+  await broker.stop()
+  await Promise.all([knex.destroy(), prisma.$disconnect(), typeOrm.destroy()])
+})
 
 const written = async (): Promise<unknown[]> =>
   (await pool.query<{ n: number }>('SELECT n FROM notes ORDER BY n')).rows.map(({ n }) => n)
@@ -64,31 +83,42 @@ const libraries: Readonly<Record<string, Within>> = {
   },
   Drizzle: (work) => drizzle(pool).transaction((tx) => work(fromDrizzle(tx, sql))),
   Knex: (work) => knex.transaction((trx) => work(fromKnex(trx))),
-  // Neither is here: their methods over pg.
-  'an executor like that of Prisma': (work) =>
-    byHand((client) => {
-      const query = async (text: string, ...values: unknown[]): Promise<never> =>
-        (await client.query(text, values)).rows as never
-      return work(fromPrisma({ $queryRawUnsafe: query }))
-    }),
-  'an entity manager like that of TypeORM': (work) =>
-    byHand((client) => {
-      const query = async (text: string, values: unknown[] = []): Promise<unknown> => {
-        const { rows, rowCount, command } = await client.query(text, values)
-        return command === 'UPDATE' || command === 'DELETE' ? [rows, rowCount] : rows
-      }
-      return work(fromTypeOrm({ query }, 'postgres'))
-    }),
+  Prisma: (work) => prisma.$transaction((tx) => work(fromPrisma(tx))),
+  TypeORM: (work) => typeOrm.transaction((manager) => work(fromTypeOrm(manager))),
 }
 
-describe.each(Object.entries(libraries))('%s', (_, within) => {
+describe.each(Object.entries(libraries))('%s', (name, within) => {
+  test('messages, delayed ones and events are there with its own rows, or not at all', async () => {
+    const topic = name.replaceAll(' ', '-')
+    const sent = (body: string | Uint8Array): Outgoing => ({ ...out('', 'k'), topic, message: message('', { body }) })
+    const write = async (tx: Transaction): Promise<void> => {
+      await tx.execute('INSERT INTO notes (n) VALUES (1)')
+      await broker.publishIn(tx, [sent('text'), sent(Uint8Array.from([0, 255])), { ...sent('later'), deliverAt: LATE }])
+      await storage.append([{ stream: `${topic}-1`, events: [sent('event'), sent('?')], expected: 'none' }], { tx })
+    }
+    const cancelled = within(async (tx) => {
+      await write(tx)
+      throw new Error('cancelled')
+    })
+    await expect(cancelled).rejects.toThrow('cancelled')
+    expect((await storage.info(`${topic}-1`)).revision).toBe(-1)
+    expect(await written()).toEqual([])
+    await within(write)
+    expect(await written()).toEqual([1])
+    expect((await storage.info(`${topic}-1`)).revision).toBe(1)
+    const depth = async () => (await broker.metrics()).topics.find((one) => one.topic === topic)
+    await expect.poll(depth, { timeout: 30_000 }).toEqual({ topic, depth: 4, delayed: 1 })
+  })
+
   test('runs statements with parameters in the transaction, which commits them', async () => {
     const bytes = Uint8Array.from([0, 255, 63])
     await within(async (tx) => {
       expect(tx.dialect).toBe('postgres')
       await tx.execute(`INSERT INTO notes (n, text, bytes) VALUES (?, 'is it?' || ?::text, ?)`, [1, ' ?', bytes])
       const rows = await tx.execute('SELECT n, text, bytes FROM notes WHERE n = ?', [1])
-      expect(rows).toEqual([{ n: 1, text: 'is it? ?', bytes: Buffer.from(bytes) }])
+      // Some give a Buffer, which is one, too.
+      const plain = rows.map((row) => ({ ...row, bytes: Uint8Array.from(row['bytes'] as Uint8Array) }))
+      expect(plain).toEqual([{ n: 1, text: 'is it? ?', bytes }])
       expect(await tx.execute('UPDATE notes SET text = ? WHERE n = ? RETURNING text', ['x', 1])).toEqual([
         { text: 'x' },
       ])

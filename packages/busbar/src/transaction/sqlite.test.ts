@@ -2,7 +2,8 @@ import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
 import { sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/sqlite-proxy'
 import { Kysely, SqliteDialect } from 'kysely'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { DataSource } from 'typeorm'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { atomically } from './atomic.ts'
 import { saidBy } from './errors.ts'
 import {
@@ -10,6 +11,7 @@ import {
   fromKysely,
   fromNodeSqlite,
   fromPrisma,
+  fromTypeOrm,
   type Transaction,
   TransactionClosedError,
 } from './index.ts'
@@ -17,15 +19,12 @@ import {
 let db: DatabaseSync
 beforeEach(() => {
   db = new DatabaseSync(':memory:')
-  db.exec('CREATE TABLE notes (n INTEGER PRIMARY KEY, text TEXT, bytes BLOB)')
+  db.exec(NOTES)
 })
 afterEach(() => db.close())
 
-const written = (): unknown[] =>
-  db
-    .prepare('SELECT n FROM notes ORDER BY n')
-    .all()
-    .map((row) => row['n'])
+const NOTES = 'CREATE TABLE notes (n INTEGER PRIMARY KEY, text TEXT, bytes BLOB)'
+const WRITTEN = 'SELECT n FROM notes ORDER BY n'
 
 /** Kysely over `node:sqlite`, whose statements do not say whether they give rows. */
 function kysely(): Kysely<object> {
@@ -70,6 +69,15 @@ async function byHand(work: () => Promise<void>): Promise<void> {
   }
 }
 
+/** TypeORM over sql.js, which has the database in its own memory. */
+let typeOrm: DataSource
+beforeAll(async () => void (typeOrm = await new DataSource({ type: 'sqljs' }).initialize()))
+beforeEach(async () => {
+  await typeOrm.query('DROP TABLE IF EXISTS notes')
+  await typeOrm.query(NOTES)
+})
+afterAll(() => typeOrm.destroy())
+
 const libraries: Readonly<Record<string, Within>> = {
   'node:sqlite': (work) => byHand(() => work(fromNodeSqlite(db))),
   Kysely: (work) =>
@@ -77,7 +85,8 @@ const libraries: Readonly<Record<string, Within>> = {
       .transaction()
       .execute((trx) => work(fromKysely(trx))),
   Drizzle: (work) => drizzled().transaction((tx) => work(fromDrizzle(tx, sql))),
-  // No Prisma here: its method over node:sqlite.
+  TypeORM: (work) => typeOrm.transaction((manager) => work(fromTypeOrm(manager))),
+  // Prisma has no driver for SQLite without native parts: its method over node:sqlite.
   'an executor like that of Prisma': (work) =>
     byHand(() => {
       const query = async (text: string, ...params: unknown[]): Promise<never> =>
@@ -87,6 +96,11 @@ const libraries: Readonly<Record<string, Within>> = {
 }
 
 describe.each(Object.entries(libraries))('%s', (name, within) => {
+  const written = async (): Promise<unknown[]> => {
+    const rows = name === 'TypeORM' ? await typeOrm.query<{ n: number }[]>(WRITTEN) : db.prepare(WRITTEN).all()
+    return rows.map((row) => row['n'])
+  }
+
   test('runs statements with parameters in the transaction, which commits them', async () => {
     const bytes = Uint8Array.from([0, 255, 63])
     let rows: unknown
@@ -98,7 +112,7 @@ describe.each(Object.entries(libraries))('%s', (name, within) => {
     // Drizzle's driver for this test gives rows as lists.
     if (name === 'Drizzle') expect(rows).toEqual([[1, 'is it? ?', bytes]])
     else expect(rows).toEqual([{ n: 1, text: 'is it? ?', bytes }])
-    expect(written()).toEqual([1])
+    expect(await written()).toEqual([1])
   })
 
   test('nothing is there after a rollback', async () => {
@@ -107,7 +121,7 @@ describe.each(Object.entries(libraries))('%s', (name, within) => {
       throw new Error('cancelled')
     })
     await expect(cancelled).rejects.toThrow('cancelled')
-    expect(written()).toEqual([])
+    expect(await written()).toEqual([])
   })
 
   test('what fails half-way leaves nothing, and the transaction goes on', async () => {
@@ -121,7 +135,7 @@ describe.each(Object.entries(libraries))('%s', (name, within) => {
       expect(saidBy(reason)).toMatch(/unique|duplicate key/i)
       await atomically(tx, () => tx.execute('INSERT INTO notes (n) VALUES (3)'))
     })
-    expect(written()).toEqual([1, 3])
+    expect(await written()).toEqual([1, 3])
   })
 
   test('one that is over is refused before anything is written', async () => {
@@ -134,7 +148,7 @@ describe.each(Object.entries(libraries))('%s', (name, within) => {
     )
     await expect(late).rejects.toThrow(TransactionClosedError)
     await expect(late).rejects.toThrow(/not open/)
-    expect(written()).toEqual([])
+    expect(await written()).toEqual([])
     expect(db.isTransaction).toBe(false)
   })
 
@@ -151,6 +165,6 @@ describe.each(Object.entries(libraries))('%s', (name, within) => {
       await Promise.allSettled([one(1), one(2), one(3)])
       expect(order).toEqual([1, 2, 3])
     })
-    expect(written()).toEqual([1, 3])
+    expect(await written()).toEqual([1, 3])
   })
 })
