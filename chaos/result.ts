@@ -21,35 +21,36 @@ export interface ChaosResult extends Omit<Comparison, 'unknown' | 'unconfirmed'>
   readonly setting: string
 }
 
-export interface Evidence {
-  readonly broker: string
+/** What is known of a run beside its ledger. */
+export interface Circumstances {
   readonly order: Capabilities['order']
-  readonly comparison: Comparison
-  readonly kills: Kills
   readonly cuts: number
   readonly pauses: number
   /** Processes that ended although nobody killed them. */
   readonly crashes: number
-  /** Publishing came to no end. */
+  /** What was to be done came to no end. */
   readonly unfinished: boolean
-  /** Consumers that did not end when they were asked to. */
+  /** Processes that did not end when they were asked to. */
   readonly unstoppable: number
   readonly seconds: number
   readonly seed: number
   readonly setting: string
 }
 
+export interface Evidence extends Circumstances {
+  readonly broker: string
+  readonly comparison: Comparison
+  readonly kills: Kills
+}
+
 export function judge(evidence: Evidence): ChaosResult {
-  const { broker, order, comparison, kills, cuts, pauses, crashes, unfinished, unstoppable, seconds, seed, setting } =
-    evidence
+  const { broker, order, comparison, kills } = evidence
   const { published, confirmed, handled, duplicated, outOfOrder, lost, unknown, unconfirmed } = comparison
   const broken = [
-    ...(lost > 0 ? [`${lost} confirmed messages were lost`] : []),
-    ...(outOfOrder > 0 && order === 'key' ? [`${outOfOrder} messages were handled out of the order of their key`] : []),
-    ...(unknown > 0 ? [`${unknown} messages were handled that nobody published`] : []),
-    ...(crashes > 0 ? [`${crashes} processes ended that nobody had killed`] : []),
-    ...(unfinished ? ['publishing did not come to its end'] : []),
-    ...(unstoppable > 0 ? [`${unstoppable} consumers did not stop when they were asked to`] : []),
+    ...counted(lost, 'confirmed messages were lost'),
+    ...counted(order === 'key' ? outOfOrder : 0, 'messages were handled out of the order of their key'),
+    ...counted(unknown, 'messages were handled that nobody published'),
+    ...disorder(evidence, 'publishing'),
   ]
   return {
     broker,
@@ -64,10 +65,25 @@ export function judge(evidence: Evidence): ChaosResult {
     order,
     unconfirmed,
     killed: kills,
-    cuts,
-    pauses,
-    seconds,
-    seed,
-    setting,
+    ...circumstancesOf(evidence),
   }
+}
+
+/** What was broken, if it was. */
+export function counted(count: number, what: string): string[] {
+  return count > 0 ? [`${count} ${what}`] : []
+}
+
+/** What went wrong with the processes themselves. */
+export function disorder({ crashes, unfinished, unstoppable }: Circumstances, work: string): string[] {
+  return [
+    ...counted(crashes, 'processes ended that nobody had killed'),
+    ...(unfinished ? [`${work} did not come to its end`] : []),
+    ...counted(unstoppable, 'processes did not stop when they were asked to'),
+  ]
+}
+
+/** The end of the line, the same for every run. */
+export function circumstancesOf({ cuts, pauses, seconds, seed, setting }: Circumstances) {
+  return { cuts, pauses, seconds, seed, setting }
 }

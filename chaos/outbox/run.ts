@@ -1,17 +1,11 @@
 /** `npm run chaos -- outbox`: orders and their events in one transaction, a relay, a broker, effects with an inbox; all of it killed. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import type { OwnServer } from '../../script/servers/start.ts'
-import { startServer } from '../../script/servers/start.ts'
 import { Faults } from '../faults.ts'
-import { capabilitiesOf, placeOf } from '../place.ts'
-import { Proxy } from '../proxy.ts'
-import type { ChaosOptions } from '../run.ts'
+import { capabilitiesOf } from '../place.ts'
+import { type ChaosOptions, Scene } from '../scene.ts'
 import { settled } from '../settled.ts'
-import { machineTime, type Place, type Word } from '../words.ts'
-import { Worker } from '../worker.ts'
+import type { Place } from '../words.ts'
+import type { Worker } from '../worker.ts'
 import { OutboxLedger } from './ledger.ts'
 import type { AppJob, Defect, OutboxJob } from './order.ts'
 import { judge, type OutboxChaosResult, type OutboxKills } from './result.ts'
@@ -22,70 +16,54 @@ export interface OutboxChaosOptions extends ChaosOptions {
 
 const customersOfEach = 16
 
-export async function runOutboxChaos(options: OutboxChaosOptions): Promise<OutboxChaosResult> {
-  const folder = mkdtempSync(join(tmpdir(), 'busbar-chaos-outbox-'))
-  const run = new OutboxRun(options, folder)
-  try {
-    return await run.run()
-  } finally {
-    await run.close()
-    if (options.keep) options.say(`kept: ${folder}`)
-    else rmSync(folder, { recursive: true, force: true })
-  }
+export function runOutboxChaos(options: OutboxChaosOptions): Promise<OutboxChaosResult> {
+  return Scene.on(options, async (scene) => {
+    const run = new OutboxRun(options, scene)
+    try {
+      return await run.run()
+    } finally {
+      await scene.close()
+      run.close()
+    }
+  })
 }
 
 class OutboxRun {
   readonly #options: OutboxChaosOptions
-  readonly #folder: string
+  readonly #scene: Scene
   readonly #ledger: OutboxLedger
-  readonly #began = machineTime()
-  readonly #workers: Worker[] = []
-  readonly #crashes: string[] = []
-  readonly #troubles = new Map<string, number>()
-  readonly #done = new Set<string>()
-  readonly #ready = new Set<string>()
   readonly #killed: OutboxKills = { app: 0, relay: 0, consumer: 0, server: 0 }
   #rolledBack = 0
-  #server: OwnServer | undefined
-  #proxy: Proxy | undefined
-  /** Counts processes, so that each has luck of its own. */
-  #lives = 0
 
-  constructor(options: OutboxChaosOptions, folder: string) {
+  constructor(options: OutboxChaosOptions, scene: Scene) {
     this.#options = options
-    this.#folder = folder
+    this.#scene = scene
     this.#ledger = new OutboxLedger(this.#shop, this.#effects)
   }
 
   async run(): Promise<OutboxChaosResult> {
-    const { broker, patience, target, seed, say } = this.#options
-    if (broker.server !== undefined) {
-      this.#proxy = await Proxy.open()
-      const dataDir = join(this.#folder, 'server')
-      this.#server = await startServer(broker.server, { dataDir, durable: true, advertised: this.#proxy.port })
-      this.#proxy.target = Number(new URL(this.#server.url).port)
-    }
-    mkdirSync(this.#temporary, { recursive: true })
-    const place = placeOf(target, this.#server, this.#proxy)
+    const { broker, patience, target, seed } = this.#options
+    const scene = this.#scene
+    const place = await scene.open()
     const { order } = await capabilitiesOf(place)
-    const consumers = [0, 1].map((n) => this.#worker(`consumer ${n}`, 'outbox/consumer.ts', () => this.#job(place)))
+    const consumers = [0, 1].map((n) => this.#worker(`consumer ${n}`, 'consumer.ts', place))
     for (const consumer of consumers) consumer.start()
-    await this.#until('the consumers to subscribe', () => consumers.every(({ name }) => this.#ready.has(name)))
+    await scene.untilReady(consumers)
 
     const apps = [0, 1].map((n) => this.#app(n, place))
-    const relay = this.#worker('relay 0', 'outbox/relay.ts', () => this.#job(place))
-    const appsDone = (): boolean => apps.every(({ name }) => this.#done.has(name))
+    const relay = this.#worker('relay 0', 'relay.ts', place)
+    const appsDone = (): boolean => apps.every((app) => scene.isDone(app))
     const faults = new Faults({
       seed,
       publishers: [relay, ...apps],
       consumers: consumers as [Worker, ...Worker[]],
-      server: this.#server,
-      proxy: this.#proxy,
+      server: scene.server,
+      proxy: scene.proxy,
       movement: () => this.#ledger.effects,
-      ready: ({ name }) => this.#ready.has(name),
+      ready: (worker) => scene.isReady(worker),
       active: (worker) => {
         const isRelay = worker === relay
-        const over = isRelay ? appsDone() : this.#done.has(worker.name)
+        const over = isRelay ? appsDone() : scene.isDone(worker)
         return !over || this.#killed[isRelay ? 'relay' : 'app'] === 0
       },
       happened: (what) => this.#happened(what),
@@ -101,123 +79,69 @@ class OutboxRun {
     })
     faults.end()
     await disturbed
-    this.#tell('the load is over')
+    scene.tell('the load is over')
     for (const each of [...consumers, relay]) each.start()
-    for (const app of apps) if (!this.#done.has(app.name)) app.start()
+    for (const app of apps) if (!scene.isDone(app)) app.start()
     await settled({
       isOver: () => appsDone() && this.#ledger.missing === 0,
       movement: () => this.#ledger.moves,
       patience,
       quiet: 1_000,
     })
-    const stopped = await Promise.all([...consumers, relay, ...apps].map((each) => each.stop(15_000)))
-    for (const [trouble, count] of this.#troubles) say(`${count} times ${trouble}`)
-    for (const crash of this.#crashes) say(crash)
+    const { pauses } = faults
+    const ended = await scene.end([...consumers, relay, ...apps], { unfinished: () => !appsDone(), pauses })
     return judge({
+      ...ended,
       order,
       comparison: this.#ledger.compare(),
       rolledBack: this.#rolledBack,
       killed: this.#killed,
-      cuts: this.#proxy?.cuts ?? 0,
-      pauses: faults.pauses,
-      crashes: this.#crashes.length,
-      unfinished: !appsDone(),
-      unstoppable: stopped.filter((inOrder) => !inOrder).length,
-      seconds: this.#seconds(),
-      seed,
       setting: `${target.name}: ${broker.setting}; outbox and inbox in SQLite, journal_mode WAL`,
     })
   }
 
-  async close(): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.close()))
-    await this.#proxy?.close()
-    await this.#server?.stop()
+  close(): void {
     this.#ledger.close()
   }
 
   get #shop(): string {
-    return join(this.#folder, 'shop.db')
+    return join(this.#scene.folder, 'shop.db')
   }
 
   get #effects(): string {
-    return join(this.#folder, 'effects.db')
-  }
-
-  get #temporary(): string {
-    return join(this.#folder, 'files')
+    return join(this.#scene.folder, 'effects.db')
   }
 
   #job(place: Place): OutboxJob {
-    const seed = this.#options.seed * 1_000 + this.#lives++
-    return { place, seed, shop: this.#shop, effects: this.#effects, defect: this.#options.defect }
+    const { defect } = this.#options
+    return { place, seed: this.#scene.luck(), shop: this.#shop, effects: this.#effects, defect }
   }
 
   #app(n: number, place: Place): Worker {
     const { messages, rate } = this.#options
     const share = n === 0 ? Math.ceil(messages / 2) : Math.floor(messages / 2)
     const customers = Array.from({ length: customersOfEach }, (_, k) => `a${n}-${k}`)
-    return this.#worker(`app ${n}`, 'outbox/app.ts', (): AppJob => {
+    return this.#worker(`app ${n}`, 'app.ts', place, (): AppJob => {
       const count = Math.max(0, share - this.#ledger.placed(customers))
       // Several may relay at once.
       return { ...this.#job(place), customers, count, rate: rate / 2, relay: n === 0 }
     })
   }
 
-  #worker(name: string, program: string, job: () => OutboxJob): Worker {
-    const worker: Worker = new Worker({
+  #worker(name: string, program: string, place: Place, job = () => this.#job(place)): Worker {
+    return this.#scene.worker({
       name,
-      program,
-      temporary: this.#temporary,
-      job: () => {
-        this.#ready.delete(name)
-        return job()
-      },
-      hear: (word) => this.#hear(word, name),
-      crashed: (reason) => {
-        this.#crashes.push(reason)
-        // As whatever supervises an application would.
-        setTimeout(() => worker.start(), 500)
+      program: `outbox/${program}`,
+      job,
+      hear: (word) => {
+        if ('rolledBack' in word) this.#rolledBack += word.rolledBack
       },
     })
-    this.#workers.push(worker)
-    return worker
-  }
-
-  #hear(word: Word, name: string): void {
-    if ('trouble' in word) this.#trouble(word.trouble)
-    else if ('rolledBack' in word) this.#rolledBack += word.rolledBack
-    else if ('ready' in word) this.#ready.add(name)
-    else if ('done' in word) this.#done.add(name)
-  }
-
-  #trouble(text: string): void {
-    // Without ids and numbers, so that the same trouble is counted together.
-    const kind = text.replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, '…').replaceAll(/\d+/g, 'N')
-    this.#troubles.set(kind, (this.#troubles.get(kind) ?? 0) + 1)
   }
 
   #happened(what: string): void {
     const [, victim] = /^kill (app|relay|consumer|server)/.exec(what) ?? []
     if (victim !== undefined) this.#killed[victim as keyof OutboxKills]++
-    this.#tell(what)
-  }
-
-  #tell(text: string): void {
-    this.#options.say(`${this.#seconds().toFixed(1)} s: ${text}`)
-  }
-
-  #seconds(): number {
-    return Math.round((machineTime() - this.#began) / 100) / 10
-  }
-
-  async #until(what: string, condition: () => boolean): Promise<void> {
-    const deadline = performance.now() + 120_000
-    while (!condition()) {
-      if (performance.now() > deadline) {
-        throw new Error(`waited 2 minutes for ${what}: ${[...this.#troubles.keys(), ...this.#crashes].join('; ')}`)
-      }
-      await sleep(20)
-    }
+    this.#scene.tell(what)
   }
 }
