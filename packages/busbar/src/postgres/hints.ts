@@ -30,6 +30,7 @@ export class Hints {
   private toldAt = 0
   private pending = false
   private timer: NodeJS.Timeout | undefined
+  private soon: NodeJS.Immediate | undefined
   private listening: Promise<void> | undefined
   private readonly closing = new AbortController()
 
@@ -62,14 +63,16 @@ export class Hints {
 
   announce(): void {
     this.pending = true
-    if (this.timer !== undefined) return
+    if (this.timer !== undefined || this.soon !== undefined) return
     const wait = this.toldAt + PAUSE - performance.now()
-    if (wait <= 0) this.tell()
+    // After the members of this process, which were woken just before, have asked for it themselves.
+    if (wait <= 0) this.soon = setImmediate(() => this.tell())
     else this.timer = setTimeout(() => this.tell(), wait)
   }
 
   async close(): Promise<void> {
     clearTimeout(this.timer)
+    clearImmediate(this.soon)
     this.closing.abort()
     if (this.pending && this.link.isOpen) this.tell()
     await this.link.close()
@@ -77,7 +80,7 @@ export class Hints {
   }
 
   private tell(): void {
-    this.timer = undefined
+    this.timer = this.soon = undefined
     // Told when there is a connection again.
     if (!this.link.isOpen) return
     this.pending = false

@@ -5,7 +5,7 @@ import type { Statements } from './executor.ts'
 import { claim, freePartitions, release, renew } from './leases.ts'
 import { bury, enter, leave, share } from './membership.ts'
 import { OwnedPartition } from './partition.ts'
-import { blockedLanes, countAttempts, nextDue } from './set-aside.ts'
+import { blockedLanes, countAttempts } from './set-aside.ts'
 import type { Topic } from './topics.ts'
 import type { Window } from './window.ts'
 import { unentangled } from './unentangled.ts'
@@ -88,24 +88,8 @@ export class Holdings {
 
   /** What others have appended or set aside. */
   async look(): Promise<void> {
-    const { executor, dialect } = this.host.context
     const owned = this.all()
-    if (owned.length === 0) return
-    const wanted = owned.map(({ topic, partition, readTo: position }) => ({
-      topic: topic.id,
-      partition,
-      position,
-      limit: 1,
-    }))
-    const found = await executor.read((sql) => dialect.look(sql, wanted, owned))
-    for (const [index, partition] of owned.entries()) {
-      const news = found[index]
-      if (news === undefined) continue
-      // Not lowered here: the log may have grown meanwhile.
-      partition.more ||= news.more
-      partition.nextDue = news.nextDue
-      partition.nextSuspect = news.nextSuspect
-    }
+    if (owned.length > 0) await this.host.context.executor.read((sql) => this.lookAt(sql, owned))
   }
 
   lose(partition: OwnedPartition): void {
@@ -142,13 +126,16 @@ export class Holdings {
 
   private async claim(topic: Topic, wanted: readonly number[]): Promise<void> {
     const { context, spec, id } = this.host
-    const taken = await unentangled(context.executor, (sql) => {
+    const taken = await unentangled(context.executor, async (sql) => {
       const now = Date.now()
       const wish = { group: spec.group, topic, owner: id, now, expires: now + context.lease }
-      return Promise.all(wanted.map((partition) => this.claimOne(sql, { ...wish, partition })))
+      const claims = await Promise.all(wanted.map((partition) => this.claimOne(sql, { ...wish, partition })))
+      const owned = claims.filter((partition) => partition !== undefined)
+      if (owned.length > 0) await this.lookAt(sql, owned)
+      return owned
     })
-    for (const partition of taken) if (partition !== undefined) this.partitions.set(partition.name, partition)
-    if (taken.some((partition) => partition !== undefined)) this.host.wake()
+    for (const partition of taken) this.partitions.set(partition.name, partition)
+    if (taken.length > 0) this.host.wake()
   }
 
   private async claimOne(sql: Statements, wish: Parameters<typeof claim>[2]): Promise<OwnedPartition | undefined> {
@@ -156,9 +143,25 @@ export class Holdings {
     if (got === undefined) return undefined
     const owned = new OwnedPartition(got, wish.expires, () => this.host.wake())
     if (this.host.spec.onFailure === 'park') for (const lane of await blockedLanes(sql, got)) owned.blocked.add(lane)
-    owned.nextDue = await nextDue(sql, got, 'due')
-    owned.nextSuspect = await nextDue(sql, got, 'suspect')
     return owned
+  }
+
+  private async lookAt(sql: Statements, owned: readonly OwnedPartition[]): Promise<void> {
+    const wanted = owned.map(({ topic, partition, readTo: position }) => ({
+      topic: topic.id,
+      partition,
+      position,
+      limit: 1,
+    }))
+    const found = await this.host.context.dialect.look(sql, wanted, owned)
+    for (const [index, partition] of owned.entries()) {
+      const news = found[index]
+      if (news === undefined) continue
+      // Not lowered here: the log may have grown meanwhile.
+      partition.more ||= news.more
+      partition.nextDue = news.nextDue
+      partition.nextSuspect = news.nextSuspect
+    }
   }
 
   private async releaseAll(sql: Statements, partitions: readonly OwnedPartition[]): Promise<void> {

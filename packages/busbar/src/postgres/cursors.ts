@@ -1,0 +1,42 @@
+import type { Cursor } from '../sql/batched.ts'
+import type { SqlValue, Statements } from '../sql/executor.ts'
+import { numbers, texts } from './values.ts'
+
+export const STORE_CURSORS = `
+  UPDATE busbar_cursors c SET position = u.position, open = u.open, expires = u.expires
+  FROM unnest(?::text[], ?::int4[], ?::int4[], ?::int8[], ?::text[], ?::text[], ?::float8[]) WITH ORDINALITY
+    AS u (grp, topic, partition, token, position, open, expires, place)
+  WHERE c.grp = u.grp AND c.topic = u.topic AND c.partition = u.partition AND c.token = u.token
+  RETURNING u.place`
+
+export const STORE_AT_ONCE = `
+  WITH relaxed AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS setting)
+  UPDATE busbar_cursors c SET position = u.position, open = u.open, expires = u.expires
+  FROM relaxed CROSS JOIN unnest(?::text[], ?::int4[], ?::int4[], ?::int8[], ?::text[], ?::text[], ?::float8[])
+    WITH ORDINALITY AS u (grp, topic, partition, token, position, open, expires, place)
+  WHERE c.grp = u.grp AND c.topic = u.topic AND c.partition = u.partition AND c.token = u.token
+  RETURNING u.place`
+
+export async function store(
+  statement: string,
+  sql: Statements,
+  cursors: readonly Cursor[],
+): Promise<readonly boolean[]> {
+  if (cursors.length === 0) return []
+  const rows = await sql.values(statement, cursorArrays(cursors))
+  const stored = new Set(rows.map(([place]) => Number(place) - 1))
+  return cursors.map((_, index) => stored.has(index))
+}
+
+/** One array for each column. */
+export function cursorArrays(cursors: readonly Cursor[]): SqlValue[] {
+  return [
+    texts(cursors.map(({ lease }) => lease.group)),
+    numbers(cursors.map(({ lease }) => lease.topic.id)),
+    numbers(cursors.map(({ lease }) => lease.partition)),
+    numbers(cursors.map(({ lease }) => lease.token)),
+    texts(cursors.map(({ position }) => position)),
+    texts(cursors.map(({ open }) => open)),
+    numbers(cursors.map(({ expires }) => expires)),
+  ]
+}

@@ -1,0 +1,154 @@
+import type { Fetch, Fetched, Next, Wanted } from '../sql/batched.ts'
+import type { Statements, Values } from '../sql/executor.ts'
+import { bodySize, MESSAGE_COLUMNS } from '../sql/rows.ts'
+import { cursorArrays } from './cursors.ts'
+import { HORIZON } from './horizon.ts'
+import { numbers, texts } from './values.ts'
+
+/** Where in a row the number of its partition is: behind the position and the message. A row is what `Next` holds as it came. */
+const PLACE = 1 + MESSAGE_COLUMNS.length
+
+const MESSAGE = MESSAGE_COLUMNS.map((column) => `m.${column}`).join(', ')
+
+/** In the place of a message, in rows that only say something of their partition. */
+const NO_MESSAGE = ['position', ...MESSAGE_COLUMNS].map(() => 'NULL').join(', ')
+
+/** Messages after the place `w` that can be read: they are before every transaction that is still open. */
+const READABLE = `busbar_messages b
+  WHERE b.topic = w.topic AND b.partition = w.partition AND b.position > w.position AND b.position < w.horizon
+  ORDER BY b.position LIMIT`
+
+/** As many as fill the bytes. Row by row they are counted only where all of them are too much, since that costs more than reading. */
+const FILLING = `
+  CASE WHEN (SELECT SUM(octet_length(body)) FROM (SELECT b.body FROM ${READABLE} w.wanted) AS sized) <= w.bytes THEN w.wanted
+  ELSE (
+    SELECT COUNT(*) FROM (
+      SELECT SUM(octet_length(body)) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) - octet_length(body) AS before
+      FROM (SELECT b.position, b.body FROM ${READABLE} w.wanted) AS sized
+    ) AS counted WHERE before < w.bytes
+  ) END`
+
+const NEXT_ROWS = `SELECT b.position, ${MESSAGE_COLUMNS.map((column) => `b.${column}`).join(', ')} FROM ${READABLE} ${FILLING}`
+
+/** Whether there is something that cannot be read yet. */
+const IS_HELD = `EXISTS (SELECT FROM busbar_messages b
+  WHERE b.topic = w.topic AND b.partition = w.partition AND b.position >= w.horizon)`
+
+/** The horizon is computed once: cold, that takes as long as reading a message. */
+const READ_NEXT = `
+  WITH w AS MATERIALIZED (
+    SELECT w.*, ${HORIZON} AS horizon FROM unnest(?::int4[], ?::int4[], ?::text[], ?::int4[], ?::int8[])
+      WITH ORDINALITY AS w (topic, partition, position, wanted, bytes, place)
+  )
+  SELECT m.position, ${MESSAGE}, w.place FROM w CROSS JOIN LATERAL (${NEXT_ROWS}) AS m
+  UNION ALL SELECT ${NO_MESSAGE}, w.place FROM w WHERE ${IS_HELD}`
+
+/**
+ * Reads and stores at once: the rows that are read are added to the open list as they are. Its commit does not wait for the
+ * disk: if a crash of the server takes it back, the same is handed out once more.
+ */
+const FETCH = `
+  WITH w AS MATERIALIZED (
+    SELECT w.*, ${HORIZON} AS horizon
+    FROM unnest(?::text[], ?::int4[], ?::int4[], ?::int8[], ?::text[], ?::text[], ?::float8[], ?::int4[], ?::int4[], ?::int8[])
+      WITH ORDINALITY AS w (grp, topic, partition, token, position, open, expires, wanted, dirty, bytes, place)
+  ), m AS MATERIALIZED (
+    SELECT w.place, m.* FROM w CROSS JOIN LATERAL (${NEXT_ROWS}) AS m
+  ), relaxed AS MATERIALIZED (
+    SELECT set_config('synchronous_commit', 'off', true) AS setting
+  ), stored AS (
+    UPDATE busbar_cursors c
+    SET position = COALESCE(fresh.last, w.position), open = concat_ws(' ', NULLIF(w.open, ''), fresh.list), expires = w.expires
+    FROM relaxed CROSS JOIN w LEFT JOIN (
+      SELECT place, MAX(position) AS last, string_agg(position, ' ' ORDER BY position) AS list FROM m GROUP BY place
+    ) AS fresh ON fresh.place = w.place
+    WHERE c.grp = w.grp AND c.topic = w.topic AND c.partition = w.partition AND c.token = w.token
+      AND (w.dirty = 1 OR fresh.list IS NOT NULL)
+    RETURNING w.place
+  )
+  SELECT m.position, ${MESSAGE}, m.place, 0 AS held FROM m
+  UNION ALL SELECT ${NO_MESSAGE}, stored.place, 0 FROM stored
+  UNION ALL SELECT ${NO_MESSAGE}, w.place, 1 FROM w WHERE w.wanted > 0 AND ${IS_HELD}`
+
+export async function readNext(
+  sql: Statements,
+  wanted: readonly Wanted[],
+  enough: (row: Values) => boolean,
+  bytes: number,
+): Promise<readonly Next[]> {
+  const each = share(bytes, wanted)
+  const rows = await sql.values(READ_NEXT, [
+    numbers(wanted.map(({ topic }) => topic)),
+    numbers(wanted.map(({ partition }) => partition)),
+    texts(wanted.map(({ position }) => position)),
+    numbers(wanted.map(({ limit }) => limit)),
+    numbers(wanted.map(() => each)),
+  ])
+  const found = wanted.map((): Values[] => [])
+  const held = new Set<number>()
+  for (const row of rows) {
+    const index = indexOf(row)
+    if (row[0] === null) held.add(index)
+    else found[index]?.push(row)
+  }
+  let ended = false
+  return found.map((all, index) => {
+    const read = nextOf(all, wanted[index]?.limit ?? 0, each, held.has(index))
+    if (ended) return { rows: [], more: true, held: false }
+    const last = read.rows.findIndex(enough)
+    if (last < 0) return read
+    ended = true
+    return { rows: read.rows.slice(0, last + 1), more: true, held: false }
+  })
+}
+
+export async function fetch(sql: Statements, wanted: readonly Fetch[], bytes: number): Promise<readonly Fetched[]> {
+  const reading = wanted.filter(({ limit }) => limit > 0)
+  const each = share(bytes, reading)
+  const rows = await sql.values(FETCH, [
+    ...cursorArrays(wanted),
+    numbers(wanted.map(({ limit }) => limit)),
+    numbers(wanted.map(({ dirty }) => (dirty ? 1 : 0))),
+    numbers(wanted.map(() => each)),
+  ])
+  const found = wanted.map(() => ({ rows: [] as Values[], held: false, stored: false }))
+  for (const row of rows) {
+    const one = found[indexOf(row)]
+    if (one === undefined) continue
+    if (row[0] !== null) one.rows.push(row)
+    else if (row[PLACE + 1] === 1) one.held = true
+    else one.stored = true
+  }
+  return found.map(({ rows: all, held, stored }, index) => {
+    return { ...nextOf(all, wanted[index]?.limit ?? 0, each, held), stored }
+  })
+}
+
+function indexOf(row: Values): number {
+  return (row[PLACE] as number) - 1
+}
+
+/** Bytes for each of the partitions of a fetch. */
+function share(bytes: number, wanted: readonly unknown[]): number {
+  return Math.max(1, Math.ceil(bytes / Math.max(1, wanted.length)))
+}
+
+/** They come in the order of the index; but nothing in SQL promises it. */
+function nextOf(rows: Values[], limit: number, bytes: number, held: boolean): Next {
+  let size = 0
+  let isSorted = true
+  let before = ''
+  for (const row of rows) {
+    const position = row[0] as string
+    isSorted &&= before < position
+    before = position
+    size += bodySize(row, 1)
+  }
+  if (!isSorted) rows.sort(byPosition)
+  const more = rows.length >= limit || size >= bytes
+  return { rows, more, held: held && !more }
+}
+
+function byPosition([a]: Values, [b]: Values): number {
+  return (a as string) < (b as string) ? -1 : 1
+}
