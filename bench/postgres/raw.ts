@@ -189,7 +189,10 @@ async function consumer(schema: string): Promise<{ readonly reader: Client; read
   const reader = await connect(schema)
   // As Busbar's cursor: what a crash of the server takes back is read again.
   await reader.query('SET synchronous_commit TO off')
-  await reader.query('SET enable_seqscan TO off')
+  // As Busbar's sessions: the index is read in its order. Else each read sorts all that waits in the partition.
+  await reader.query(
+    'SET enable_seqscan TO off; SET enable_bitmapscan TO off; SET plan_cache_mode TO force_generic_plan',
+  )
   // Anyone else waits here until this session has ended.
   await reader.query(`SELECT pg_advisory_lock(hashtext($1), partition) FROM raw_cursors WHERE grp = 'raw'`, [schema])
   const { rows } = await reader.query<Place>(

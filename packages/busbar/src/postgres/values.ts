@@ -62,18 +62,38 @@ const TEXT_TYPE = 25
  */
 export function texts(values: readonly SqlValue[]): Uint8Array {
   const all = values.map(parameter) as (string | null)[]
-  const lengths = all.map((text) => (text === null ? -1 : Buffer.byteLength(text)))
-  const buffer = Buffer.allocUnsafe(20 + 4 * all.length + lengths.reduce((sum, length) => sum + Math.max(0, length), 0))
+  const buffer = Buffer.allocUnsafe(roomFor(all))
   buffer.writeInt32BE(1, 0)
   buffer.writeInt32BE(1, 4)
   buffer.writeInt32BE(TEXT_TYPE, 8)
   buffer.writeInt32BE(all.length, 12)
   buffer.writeInt32BE(1, 16)
   let at = 20
-  for (const [index, text] of all.entries()) {
-    const length = lengths[index] as number
-    at = buffer.writeInt32BE(length, at)
-    if (text !== null) at += buffer.write(text, at, length, 'utf8')
+  // What a column says again and again, such as the type, is encoded once.
+  let before: string | undefined
+  let [from, to] = [at, at]
+  for (const text of all) {
+    if (text === null) at = buffer.writeInt32BE(-1, at)
+    else if (text === before) {
+      buffer.copyWithin(at, from, to)
+      at += to - from
+    } else {
+      from = at
+      at = to = at + 4 + buffer.write(text, at + 4, 'utf8')
+      buffer.writeInt32BE(to - from - 4, from)
+      before = text
+    }
   }
-  return new BinaryArray(buffer.buffer, buffer.byteOffset, buffer.byteLength)
+  return new BinaryArray(buffer.buffer, buffer.byteOffset, at)
+}
+
+/** Bytes of memory that is worth less than counting what is really needed. */
+const SPARE = 1024 * 1024
+
+/** At least what the array takes: no text takes more than three bytes for a UTF-16 unit. */
+function roomFor(all: readonly (string | null)[]): number {
+  let room = 20 + 4 * all.length
+  for (const text of all) if (text !== null) room += 3 * text.length
+  if (room <= SPARE) return room
+  return all.reduce((sum, text) => sum + (text === null ? 0 : Buffer.byteLength(text)), 20 + 4 * all.length)
 }

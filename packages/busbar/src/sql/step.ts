@@ -199,7 +199,11 @@ export class Step {
   }
 
   async takeLog(next: Next): Promise<void> {
-    for (const row of next.rows) await this.takeInLine(row, undefined)
+    for (const row of next.rows) {
+      const asked = this.takeInLine(row, undefined)
+      // Mostly there is nothing to wait for: a promise for each message would cost as much as taking it.
+      if (asked !== undefined) await asked
+    }
     this.position = next.rows.at(-1)?.[0] ?? this.position
     this.more = next.more
     this.held = next.held
@@ -251,7 +255,7 @@ export class Step {
     }
   }
 
-  private async takeInLine(row: Values, item: OpenItem | undefined): Promise<void> {
+  private takeInLine(row: Values, item: OpenItem | undefined): void | Promise<void> {
     const { partition } = this
     const [position = null] = row
     const message = messageAt(row, 1)
@@ -261,17 +265,23 @@ export class Step {
       crashes: item?.crashes ?? 0,
       suspect: item?.suspect ?? false,
     })
-    if (message.key !== undefined && (await this.isBlocked(message.key))) {
-      if (await this.fence()) await this.park(delivery)
-      return
-    }
+    const { key } = message
+    if (key !== undefined && this.options.park && partition.blocked.has(key)) return this.parkIfBlocked(delivery, key)
+    this.takeFresh(delivery)
+  }
+
+  private takeFresh(delivery: HandedOut): void {
     this.fresh.push(delivery)
     this.took()
   }
 
+  private async parkIfBlocked(delivery: HandedOut, lane: string): Promise<void> {
+    if (!(await this.isBlocked(lane))) this.takeFresh(delivery)
+    else if (await this.fence()) await this.park(delivery)
+  }
+
   /** Something of its key is set aside. Another process may have discarded it since, so memory alone is not believed. */
   private async isBlocked(lane: string): Promise<boolean> {
-    if (!this.options.park || !this.partition.blocked.has(lane)) return false
     const known = this.lanes.get(lane)
     if (known !== undefined) return known
     if (!(await this.fence())) return true
