@@ -15,7 +15,7 @@ const AT_ONCE = 200
  * transaction, so never twice and never lost.
  */
 export class Delayed {
-  /** Unix milliseconds of the next one, as far as is known; Infinity: none. */
+  /** Unix milliseconds of the next one, as far as is known; Infinity: none. At first nobody has looked. */
   next = 0
 
   private readonly context: SqlContext
@@ -38,6 +38,8 @@ export class Delayed {
 
   async move(): Promise<void> {
     const { executor, dialect } = this.context
+    // To write, one waits for whoever has the lock, and readers wait behind that: not for nothing.
+    if (this.next === 0) await this.refresh()
     while (this.next <= this.context.now()) {
       const moved = await executor.write(async (sql) => {
         const rows = await sql.values(
