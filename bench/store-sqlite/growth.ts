@@ -3,18 +3,16 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { DatabaseSync } from 'node:sqlite'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { event, typed } from 'busbar'
 import { decider, repository } from 'busbar/aggregates'
 import { EventStore } from 'busbar/eventstore'
-import { projection, Projections, SqlReadModel, when } from 'busbar/projections'
 import { SqliteEventStorage } from 'busbar/sqlite'
 import { sqliteDatabase } from 'busbar/transaction'
 import { type PlanName, plans } from '../plan.ts'
+import { measureProjection, Placed } from '../store/projecting.ts'
 import { fill } from './fill.ts'
 
 const plan = plans[(JSON.parse(process.argv[2] ?? '{}') as { readonly plan: PlanName }).plan]
 const folder = await mkdtemp(join(tmpdir(), 'busbar-bench-'))
-const Placed = event('OrderPlaced', typed<{ total: number; note: string }>())
 const note = 'x'.repeat(42)
 const payloadBytes = JSON.stringify({ total: 42, note }).length
 const file = join(folder, 'events.db')
@@ -31,7 +29,7 @@ try {
     fill(file, SHAPE, size, rows)
     size = rows
     await measureCost(rows)
-    if (rows === projected) await measureProjection()
+    if (rows === projected) await measureReadModel()
   }
   await measureSnapshots()
 } finally {
@@ -62,33 +60,11 @@ async function measureCost(rows: number): Promise<void> {
   report(`read of 100, cost per message ${at}`, 'µs', ((performance.now() - begin) / Math.max(1, read)) * 1_000)
 }
 
-/** Sums per stream in SQLite, in a transaction with the checkpoint. */
-async function measureProjection(): Promise<void> {
+async function measureReadModel(): Promise<void> {
   const db = new DatabaseSync(join(folder, 'model.db'))
   db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
-  const totals = projection({
-    name: 'totals',
-    tables: { totals: 'stream TEXT PRIMARY KEY, total INTEGER NOT NULL' },
-    on: [
-      when(Placed, ({ stream, event: { data } }, { run, table }) =>
-        run(
-          `INSERT INTO ${table('totals')} AS t (stream, total) VALUES (?, ?)
-           ON CONFLICT (stream) DO UPDATE SET total = t.total + excluded.total`,
-          [stream, data.total],
-        ),
-      ),
-    ],
-  })
-  const projections = new Projections(store, new SqlReadModel(sqliteDatabase(db)), [totals])
-  const applied = async (): Promise<number> => (await projections.status('totals')).live?.applied ?? 0
-  let begin = performance.now()
-  await projections.start()
-  await projections.caughtUp('totals', { timeout: 3_600_000 })
-  report('projection catch-up', 'msg/s', ((await applied()) / (performance.now() - begin)) * 1_000)
-  begin = performance.now()
-  await projections.rebuild('totals')
-  report('projection rebuild', 'msg/s', ((await applied()) / (performance.now() - begin)) * 1_000)
-  await projections.stop()
+  const { count } = await storage.head()
+  await measureProjection(store, sqliteDatabase(db), count, (measure, value) => report(measure, 'msg/s', value))
   db.close()
 }
 
