@@ -34,8 +34,8 @@ const NONE: Register = { version: 0, clean: false, marks: {} }
  *
  * They are kept in a register, a queue that holds its latest message alone, and not in the server's own count of deliveries. That one
  * counts whatever was handed out, begun or not, also when a member leaves in order, and what it counts has changed between
- * 3.10, 4.0 and 4.3. The register costs nothing while nothing fails: it is made by the first write, and read once when a member takes the
- * partition over.
+ * 3.10, 4.0 and 4.3. The register costs nothing while nothing fails: it is made by the first write, which may be that of a member
+ * that leaves, and read once when a member takes the partition over.
  */
 export class Marks {
   private readonly context: RabbitContext
