@@ -101,9 +101,10 @@ function classPath({ programs }: Pick<Place, 'programs'>): readonly string[] {
   return ['-cp', join(programs['libraries'] ?? '', '*')]
 }
 
-/** A UUID in Kafka's spelling: 16 bytes, base64 for URLs. */
-function clusterId(secret: string): string {
-  return Buffer.from(secret.padEnd(32, '0').slice(0, 32), 'hex').toString('base64url')
+/** A UUID in Kafka's spelling: 16 bytes, base64 for URLs. Never with `-` in front, which its tools would take for an option. */
+export function clusterId(secret: string): string {
+  const bytes = Buffer.from(secret.padEnd(32, '0').slice(0, 32), 'hex')
+  return Buffer.concat([Buffer.of((bytes[0] ?? 0) & 0x7f), bytes.subarray(1)]).toString('base64url')
 }
 
 async function findJava(say: Say): Promise<string> {

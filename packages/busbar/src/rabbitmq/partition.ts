@@ -11,8 +11,8 @@ import { storeVerdict, type Stores } from './settling.ts'
 import type { Topic } from './topology.ts'
 import type { Window } from './window.ts'
 
-/** Milliseconds to store what is given back with nothing counted. */
-const MOST_TO_LEAVE = 3_000
+/** Milliseconds to store what is given back with nothing counted: queues may have to be made for it. */
+const MOST_TO_LEAVE = 10_000
 
 /** What a partition needs of its member. */
 export interface PartitionHost {
@@ -26,9 +26,6 @@ export interface PartitionHost {
   readonly doubtful: boolean
   /** Resolves when the server has shown that it still knows us. */
   sure(): Promise<void>
-  /** Something of the topic has come to this member: `heard` from then on. */
-  hear(topic: string): void
-  heard(topic: string): boolean
   /** Something settled. */
   settled(): void
   /** The partition is not ours any more, without our doing. */
@@ -117,12 +114,8 @@ export class OwnedPartition implements LineHost, DeliveryOwner {
     if (this.over) return
     const { channel } = this
     this.acks.flush()
-    // Also with nothing in hand: a message may be on its way to us, and the next member would take us for dead. Only where nothing of the
-    // topic ever came is a register not worth its queue.
-    if (this.open.size > 0 || this.host.heard(this.topic.name)) {
-      // A connection that is lost meanwhile, or a server that does not answer, must not hold up a stop.
-      await atMost(MOST_TO_LEAVE, Promise.race([this.remember(), this.ended.promise]))
-    }
+    // A connection that is lost meanwhile, or a server that does not answer, must not hold up a stop.
+    await atMost(MOST_TO_LEAVE, Promise.race([this.remember(), this.ended.promise]))
     this.end()
     await closed(channel)
   }
@@ -150,12 +143,23 @@ export class OwnedPartition implements LineHost, DeliveryOwner {
 
   private async remember(): Promise<void> {
     try {
+      await this.arrived()
+      // Nothing ever came: it may be another's still, who must be told apart from us if it dies.
+      if (this.takingOver === undefined) return
       await this.takingOver
       const cut = [...this.open].filter(({ state }) => state !== 'held')
       await this.marks.leave(this.line.held, cut)
     } catch (error) {
       this.host.context.logger.warn({ queue: this.queue, err: String(error) }, 'what was in hand counts as begun')
     }
+  }
+
+  /**
+   * Resolves when all is in hand that the server has given us so far: the first answer comes from the queue, behind what it had handed
+   * out, and the second behind what waited for its channel meanwhile.
+   */
+  private async arrived(): Promise<void> {
+    for (let looks = 0; looks < 2 && !this.over; looks++) await this.channel?.checkQueue(this.queue)
   }
 
   private receive(received: ConsumeMessage | null): void {
@@ -169,14 +173,13 @@ export class OwnedPartition implements LineHost, DeliveryOwner {
     const delivery = new HandedOut(this, this.topic.name, `${this.n}@${received.fields.deliveryTag}`, received)
     this.open.add(delivery)
     this.acks.delivered(delivery)
-    if (this.takingOver === undefined) {
-      this.host.hear(this.topic.name)
-      this.takingOver = this.takeOver()
-    } else if (this.known && delivery.returned) this.marks.recall(delivery)
+    // The first message says that the partition is ours.
+    if (this.takingOver === undefined) this.takingOver = this.takeOver()
+    else if (this.known && delivery.returned) this.marks.recall(delivery)
     this.line.add(delivery)
   }
 
-  /** The first message says that the partition is ours. What the owner before knew is read before it is handed out. */
+  /** What the owner before knew is read before anything is handed out. */
   private async takeOver(): Promise<void> {
     for (let failures = 1; !this.over; failures++) {
       try {

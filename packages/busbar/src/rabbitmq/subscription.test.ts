@@ -14,6 +14,8 @@ class FakeChannel extends EventEmitter {
 
   async prefetch(): Promise<void> {}
 
+  async checkQueue(): Promise<void> {}
+
   async consume(queue: string): Promise<void> {
     this.consumed(queue)
   }

@@ -46,7 +46,6 @@ export class GroupMember implements BrokerSubscription, PartitionHost {
   /** Changing hands: not to be taken again before they have been left. */
   private readonly leaving = new Map<string, Promise<void>>()
   private readonly laters: DelayedQueue[] = []
-  private readonly lively = new Set<string>()
   private readonly quiet = new Quiet(() => ![...this.partitions.values()].some((partition) => partition.out > 0))
   private topics: readonly Topic[] = []
   private offChange: () => void = () => {}
@@ -103,14 +102,6 @@ export class GroupMember implements BrokerSubscription, PartitionHost {
   /** Waiting for their time, by queue. */
   *waiting(): Iterable<readonly [string, number]> {
     for (const { queue, count } of this.laters) yield [queue, count]
-  }
-
-  hear(topic: string): void {
-    this.lively.add(topic)
-  }
-
-  heard(topic: string): boolean {
-    return this.lively.has(topic)
   }
 
   settled(): void {
