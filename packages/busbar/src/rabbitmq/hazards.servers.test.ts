@@ -76,7 +76,7 @@ test('a message that is on its way to a member when that leaves was not begun, a
   const leaver = await far.subscribe(spec(), see)
   await near.publish([order('first')])
   await vi.waitFor(() => expect(seen.size).toBe(1), patience)
-  proxy.lag(100)
+  proxy.lag(50)
   await near.publish(Array.from({ length: 20 }, (_, n) => order(`${n}`, { key: `k${n}` })))
   await leaver.stop()
   expect([...seen.keys()]).toEqual(['first'])

@@ -12,7 +12,7 @@ import type { Topic } from './topology.ts'
 import type { Window } from './window.ts'
 
 /** Milliseconds to store what is given back with nothing counted: queues may have to be made for it. */
-const MOST_TO_LEAVE = 10_000
+const MOST_TO_LEAVE = 6_000
 
 /** What a partition needs of its member. */
 export interface PartitionHost {
