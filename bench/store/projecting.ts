@@ -1,7 +1,7 @@
 /** How fast a read model follows a store, and how fast it is built anew beside the one that is shown. */
 import { event, typed } from 'busbar'
 import type { EventStore } from 'busbar/eventstore'
-import { projection, Projections, SqlReadModel, when } from 'busbar/projections'
+import { projection, Projections, type SqlModel, SqlReadModel, when, type When, whenMany } from 'busbar/projections'
 import type { Database } from 'busbar/transaction'
 
 export const Placed = event('OrderPlaced', typed<{ total: number; note: string }>())
@@ -10,7 +10,8 @@ export const Placed = event('OrderPlaced', typed<{ total: number; note: string }
 const PROGRESS = 1_000
 
 /**
- * Sums for each stream in a table, in one transaction with the checkpoint. The store gets no event meanwhile.
+ * Sums for each stream in a table, in one transaction with the checkpoint, by handlers that take one event and by one that takes
+ * many. The store gets no event meanwhile.
  *
  * @param events How many the store has: as many have to be applied, or it fails.
  */
@@ -20,44 +21,65 @@ export async function measureProjection(
   events: number,
   report: (measure: string, eventsPerSecond: number) => void,
 ): Promise<void> {
-  const totals = projection({
-    name: 'totals',
-    tables: { totals: 'stream TEXT PRIMARY KEY, total INTEGER NOT NULL' },
-    on: [
-      when(Placed, ({ stream, event: { data } }, { run, table }) =>
-        run(
-          `INSERT INTO ${table('totals')} AS t (stream, total) VALUES (?, ?)
-           ON CONFLICT (stream) DO UPDATE SET total = t.total + excluded.total`,
-          [stream, data.total],
-        ),
-      ),
-    ],
+  const model = new SqlReadModel(database)
+  await measured('totals', one)
+  await measured('totals_many', many)
+
+  async function measured(name: string, on: (name: string) => When): Promise<void> {
+    const tables = { [name]: 'stream TEXT PRIMARY KEY, total INTEGER NOT NULL' }
+    const projections = new Projections(store, model, [projection({ name, tables, on: [on(name)] })])
+    const steps = {
+      'catch-up': async () => {
+        await projections.start()
+        await projections.caughtUp(name, { timeout: 3_600_000 })
+      },
+      rebuild: () => projections.rebuild(name),
+    }
+    for (const [step, work] of Object.entries(steps)) {
+      const measure = `projection ${step}${on === many ? ', many at a time' : ''}`
+      const end = showProgress(measure, projections, name, events)
+      const begin = performance.now()
+      await work().finally(end)
+      const elapsed = performance.now() - begin
+      const applied = (await projections.status(name)).live?.applied
+      if (applied !== events) throw new Error(`${measure}: ${applied} events were applied of ${events}`)
+      report(measure, (events / elapsed) * 1_000)
+    }
+    await projections.stop()
+  }
+}
+
+/** A statement for each event. */
+function one(name: string): When {
+  return when(Placed, ({ stream, event: { data } }, model) => add(model, name, new Map([[stream, data.total]])))
+}
+
+/** A statement for each batch. */
+function many(name: string): When {
+  return whenMany(Placed, (all, model) => {
+    const sums = new Map<string, number>()
+    for (const {
+      stream,
+      event: { data },
+    } of all)
+      sums.set(stream, (sums.get(stream) ?? 0) + data.total)
+    return add(model, name, sums)
   })
-  const projections = new Projections(store, new SqlReadModel(database), [totals])
-  const steps = {
-    'projection catch-up': async () => {
-      await projections.start()
-      await projections.caughtUp('totals', { timeout: 3_600_000 })
-    },
-    'projection rebuild': () => projections.rebuild('totals'),
-  }
-  for (const [measure, step] of Object.entries(steps)) {
-    const end = showProgress(measure, projections, events)
-    const begin = performance.now()
-    await step().finally(end)
-    const elapsed = performance.now() - begin
-    const applied = (await projections.status('totals')).live?.applied
-    if (applied !== events) throw new Error(`${measure}: ${applied} events were applied of ${events}`)
-    report(measure, (events / elapsed) * 1_000)
-  }
-  await projections.stop()
+}
+
+function add({ run, table }: SqlModel, name: string, sums: ReadonlyMap<string, number>): Promise<void> {
+  return run(
+    `INSERT INTO ${table(name)} AS t (stream, total) VALUES ${Array.from(sums, () => '(?, ?)').join(', ')}
+     ON CONFLICT (stream) DO UPDATE SET total = t.total + excluded.total`,
+    [...sums].flat(),
+  )
 }
 
 /** On a terminal; elsewhere nothing, and nothing is asked. */
-function showProgress(measure: string, projections: Projections<never>, events: number): () => void {
+function showProgress<M>(measure: string, projections: Projections<M>, name: string, events: number): () => void {
   if (!process.stderr.isTTY) return () => {}
   const timer = setInterval(() => {
-    void projections.status('totals').then(({ live, next }) => {
+    void projections.status(name).then(({ live, next }) => {
       const applied = (next ?? live)?.applied ?? 0
       process.stderr.write(`\r\x1b[K${measure}: ${applied} of ${events}`)
     })

@@ -3,7 +3,16 @@ export * from './errors.ts'
 export { InlineProjections } from './inline.ts'
 export { MemoryReadModel, type MemoryCollection, type MemoryModel } from './memory-read-model.ts'
 export type { ProjectionsOptions } from './options.ts'
-export { type Apply, projection, type Projection, type ProjectionOptions, type When, when } from './projection.ts'
+export {
+  type Apply,
+  type ApplyMany,
+  projection,
+  type Projection,
+  type ProjectionOptions,
+  type When,
+  when,
+  whenMany,
+} from './projection.ts'
 export { Projections } from './projections.ts'
 export type { Build } from './build.ts'
 export type { Builds, PartitionClaim, PartitionProgress, Poison, ReadModel, Step } from './read-model.ts'

@@ -16,6 +16,7 @@ import {
   SqlReadModel,
   type SqlModel,
   when,
+  whenMany,
 } from './index.ts'
 
 const options = { pollInterval: 10, retries: 1, logger: { warn: () => {}, error: () => {} } }
@@ -47,6 +48,16 @@ const sums = (): unknown[] =>
     .prepare('SELECT stream, total, events FROM totals ORDER BY stream')
     .all()
     .map((row) => ({ ...row }))
+
+test('a handler that takes many gets the events of one append together', async () => {
+  const calls: string[][] = []
+  await inline(
+    totals({ on: [whenMany([Placed, Cancelled], (all) => void calls.push(all.map((one) => one.event.type)))] }),
+  )
+  await store.append('order-1', [Placed.create({ total: 2 }), Cancelled.create({})])
+  await store.append('order-1', Placed.create({ total: 3 }))
+  expect(calls).toEqual([['Placed', 'Cancelled'], ['Placed']])
+})
 
 test('whoever has appended reads it at once', async () => {
   await inline()

@@ -4,8 +4,9 @@ import { categoryOf } from '../store/index.ts'
 import type { Transaction } from '../transaction/transaction.ts'
 import { ProjectionChangedError, ProjectionPoisonedError } from './errors.ts'
 import { complete, type ProjectionsOptions } from './options.ts'
-import type { Projection } from './projection.ts'
+import { contractsOf, type Projection } from './projection.ts'
 import { ProjectionHost } from './projection-host.ts'
+import { runsOf } from './runs.ts'
 import { sqlModel, type SqlModel } from './sql-model.ts'
 import type { SqlReadModel } from './sql-read-model.ts'
 
@@ -41,7 +42,7 @@ export class InlineProjections {
     this.#model = model
     this.#projections = projections
     this.#options = complete(options)
-    for (const { events } of projections) for (const { contract } of events.values()) store.learn(contract)
+    for (const contract of projections.flatMap(contractsOf)) store.learn(contract)
   }
 
   /** Resolves when every model is there, whole and shown. @throws ProjectionChangedError */
@@ -116,7 +117,7 @@ export class InlineProjections {
 
   async #apply(tx: Transaction, recorded: readonly RecordedEvent[]): Promise<void> {
     for (const projection of this.#projections) {
-      const events = recorded.filter((each) => isFor(projection, each))
+      const events = recorded.filter((each): each is KnownEvent => isFor(projection, each))
       if (events.length === 0) continue
       const live = await this.#model.liveIn(tx, projection.name)
       if (live === 'frozen') throw new AppendAgainError(`projection '${projection.name}' is just being shown anew`)
@@ -125,7 +126,7 @@ export class InlineProjections {
       if (live.version > projection.version)
         throw new ProjectionChangedError(projection.name, live.version, projection.version)
       const model = sqlModel(tx, live, live.tables)
-      for (const event of events) await projection.events.get(event.event.type)?.apply(event as KnownEvent, model)
+      for (const { handler, events: few } of runsOf(projection, events)) await handler.apply(few, model)
     }
   }
 }

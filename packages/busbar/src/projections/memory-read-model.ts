@@ -104,7 +104,7 @@ export class MemoryReadModel implements ReadModel<MemoryModel> {
   async step(claim: PartitionClaim, work: (model: MemoryModel) => Promise<Step>): Promise<PartitionClaim | undefined> {
     const one = this.#held(claim)
     const build = this.#build(claim.build)
-    if (one === undefined || build === undefined) return undefined
+    if (one === undefined || build === undefined || this.#of(claim.build.name).paused) return undefined
     const changes: Values = new Map()
     const step = await work({ collection: <T>(name: string) => staged<T>(build.values, changes, name) })
     // Others may have taken it while the handler was waiting for something.

@@ -1,10 +1,12 @@
+import type { Position } from '../store/index.ts'
 import { pauseAfter } from '../broker/backoff.ts'
 import type { EventStore, KnownEvent, UnreadableEventError } from '../eventstore/index.ts'
-import { readBatch } from './batch.ts'
+import { type Batch, readBatch } from './batch.ts'
 import type { ProjectionsOptions } from './options.ts'
 import type { Projection } from './projection.ts'
 import type { Build } from './build.ts'
 import type { PartitionClaim, Poison, ReadModel, Step } from './read-model.ts'
+import { runsOf } from './runs.ts'
 
 /** What a runner is given by the projection that it works for. */
 export interface RunnerHost<Model> {
@@ -32,6 +34,10 @@ export class PartitionRunner<Model> {
   readonly #ended: Promise<void>
   #stopping = false
   #claim: PartitionClaim | undefined
+  /** By `performance.now()`. */
+  #claimedAt = -Infinity
+  /** Read while what is before it was applied. */
+  #ahead: { readonly after: Position; readonly batch: Promise<Batch> } | undefined
 
   constructor(host: RunnerHost<Model>, build: Build, partition: number) {
     this.#host = host
@@ -57,10 +63,12 @@ export class PartitionRunner<Model> {
         const goesOn = this.#host.mayHold(this) ? await this.#advance() : await this.#giveUp()
         failures = 0
         if (goesOn || this.#stopping) continue
+        // What was read may be forgotten meanwhile.
+        this.#ahead = undefined
         this.#host.idle()
         await this.#host.wait(pollInterval)
       } catch (error) {
-        this.#claim = undefined
+        this.#claim = this.#ahead = undefined
         const { name } = this.#host.projection
         logger.warn(
           { projection: name, partition: this.partition, err: String(error) },
@@ -74,11 +82,13 @@ export class PartitionRunner<Model> {
 
   /** One step. False where there is nothing to do for now. */
   async #advance(): Promise<boolean> {
-    const { store, model, projection, owner, options } = this.#host
-    this.#claim = await model.claim(this.build, this.partition, owner, options.lease)
+    if (this.#claim === undefined || performance.now() > this.#claimedAt + this.#host.options.lease / 3) {
+      await this.#takeClaim()
+    }
     if (this.#claim === undefined) return false
-    const batch = await readBatch(store, projection, this.partition, this.#claim.position, options.batch)
+    const batch = await this.#read(this.#claim.position)
     const { events, unreadable, isEnd } = batch
+    if (!isEnd && unreadable === undefined) this.#readAhead(batch.position)
     if (events.length > 0 || batch.position !== this.#claim.position || isEnd) {
       await this.#apply(events, batch.position, isEnd)
     }
@@ -86,50 +96,95 @@ export class PartitionRunner<Model> {
     return this.#claim !== undefined && !isEnd
   }
 
+  async #takeClaim(): Promise<void> {
+    const { model, owner, options } = this.#host
+    const at = performance.now()
+    this.#claim = await model.claim(this.build, this.partition, owner, options.lease)
+    this.#claimedAt = at
+  }
+
+  #read(after: Position): Promise<Batch> {
+    const ahead = this.#ahead
+    this.#ahead = undefined
+    if (ahead?.after === after) return ahead.batch
+    const { store, projection, options } = this.#host
+    return readBatch(store, projection, this.partition, after, options.batch)
+  }
+
+  #readAhead(after: Position): void {
+    const batch = this.#read(after)
+    // Whoever takes it is told.
+    batch.catch(() => {})
+    this.#ahead = { after, batch }
+  }
+
   async #apply(events: readonly KnownEvent[], position: string, caughtUp: boolean): Promise<void> {
-    const { model, options } = this.#host
+    const { model, projection, options } = this.#host
     const claim = this.#claim as PartitionClaim
     const until = performance.now() + options.lease / 3
-    let at = 0
+    const runs = runsOf(projection, events)
+    let done = 0
+    let failed: readonly KnownEvent[] = []
     let failure: unknown
     try {
       this.#claim = await model.step(claim, async (own): Promise<Step> => {
-        for (at = 0; at < events.length; at++) {
+        done = 0
+        for (const { handler, events: few } of runs) {
           // A long batch is cut, so that the claim is renewed in time.
-          if (at > 0 && performance.now() > until) {
-            return { position: (events[at - 1] as KnownEvent).position, applied: at, caughtUp: false }
+          if (done > 0 && performance.now() > until) {
+            return { position: (events[done - 1] as KnownEvent).position, applied: done, caughtUp: false }
           }
           try {
-            await this.#applyOne(events[at] as KnownEvent, own)
+            await handler.apply(few, own)
           } catch (error) {
+            failed = few
             failure = error
             throw error
           }
+          done += few.length
         }
-        return { position, applied: events.length, caughtUp }
+        return { position, applied: done, caughtUp }
       })
       return
     } catch (error) {
-      if (failure === undefined) throw error
+      if (failed.length === 0) throw error
     }
-    // All was taken back: what is before the one that failed again without it, then that one alone.
-    if (at > 0) await this.#apply(events.slice(0, at), (events[at - 1] as KnownEvent).position, false)
-    if (this.#claim !== undefined) await this.#alone(events[at] as KnownEvent, failure)
+    // All was taken back: what is before those that failed again without them, then they alone.
+    if (done > 0) await this.#apply(events.slice(0, done), (events[done - 1] as KnownEvent).position, false)
+    if (failed.length === 1) await this.#alone(failed[0] as KnownEvent, failure)
+    else await this.#oneByOne(failed, failure)
+  }
+
+  /** Events that failed together: which of them it is, if it is one. */
+  async #oneByOne(events: readonly KnownEvent[], failure: unknown): Promise<void> {
+    const { name } = this.#host.projection
+    this.#host.options.logger.warn(
+      { projection: name, events: events.length, err: textOf(failure) },
+      `projection '${name}' cannot apply ${events.length} events together: applying them one by one`,
+    )
+    for (const event of events) {
+      const before = this.#claim
+      if (before === undefined || this.#stopping) return
+      await this.#apply([event], event.position, false)
+      // It was poison, or there was no time: from there it is read again.
+      if (this.#claim?.position !== event.position) return
+    }
   }
 
   /** An event that failed once: with pauses until it works, or is poison. */
   async #alone(event: KnownEvent, thrown: unknown): Promise<void> {
-    const { model, projection, owner, options } = this.#host
+    const { model, projection, options } = this.#host
     let failure = thrown
+    if (this.#claim === undefined) return
     for (let retry = 1; retry <= options.retries && !this.#stopping; retry++) {
       await this.#host.wait(pauseAfter(retry, LONGEST_PAUSE))
-      this.#claim = await model.claim(this.build, this.partition, owner, options.lease)
+      await this.#takeClaim()
       if (this.#claim === undefined) return
       let isOurs = false
       try {
         this.#claim = await model.step(this.#claim, async (own): Promise<Step> => {
           isOurs = true
-          await this.#applyOne(event, own)
+          await projection.events.get(event.event.type)?.apply([event], own)
           return { position: event.position, applied: 1, caughtUp: false }
         })
         return
@@ -145,10 +200,6 @@ export class PartitionRunner<Model> {
       `projection '${projection.name}' cannot apply ${event.event.type}, revision ${revision} of '${stream}'`,
     )
     await this.#poisoned({ stream, revision, position, type: event.event.type, error: textOf(failure), at: Date.now() })
-  }
-
-  async #applyOne(event: KnownEvent, model: Model): Promise<void> {
-    await this.#host.projection.events.get(event.event.type)?.apply(event, model)
   }
 
   async #poisoned(poison: Poison): Promise<void> {

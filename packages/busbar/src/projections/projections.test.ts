@@ -99,7 +99,7 @@ describe('an event that cannot be applied', () => {
     return totals({
       on: [
         when(Placed, async (recorded, model) => {
-          await base.events.get('Placed')?.apply(recorded, model)
+          await base.events.get('Placed')?.apply([recorded], model)
           if (recorded.stream === 'order-1' && recorded.revision === 1 && broken())
             throw new TypeError('no such customer')
         }),

@@ -4,7 +4,7 @@ import type { Position } from '../store/index.ts'
 import { leastOf, nextBehind } from './batch.ts'
 import { ProjectionBehindError, UnknownProjectionError } from './errors.ts'
 import { complete, type ProjectionsOptions } from './options.ts'
-import type { Projection } from './projection.ts'
+import { contractsOf, type Projection } from './projection.ts'
 import { ProjectionHost } from './projection-host.ts'
 import type { Poison, ReadModel } from './read-model.ts'
 import { type ProjectionStatus, statusOf } from './status.ts'
@@ -46,7 +46,7 @@ export class Projections<Model> {
       if (this.#hosts.has(projection.name)) {
         throw new ConfigurationError(`two projections have the name '${projection.name}': give each its own`)
       }
-      for (const { contract } of projection.events.values()) store.learn(contract)
+      for (const contract of contractsOf(projection)) store.learn(contract)
       this.#hosts.set(projection.name, new ProjectionHost(shared, projection))
     }
   }

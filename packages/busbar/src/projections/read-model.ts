@@ -87,7 +87,7 @@ export interface ReadModel<Model> {
   claim(build: Build, partition: number, owner: string, milliseconds: number): Promise<PartitionClaim | undefined>
   /**
    * Runs `work` and moves the checkpoint to where it says, both or neither; nobody else can take the claim meanwhile. Undefined: the claim
-   * was lost or the build is gone, and nothing of it has happened. Rejects as `work` does.
+   * was lost, the build is gone or the projection is paused, and nothing of it has happened. Rejects as `work` does.
    */
   step(claim: PartitionClaim, work: (model: Model) => Promise<Step>): Promise<PartitionClaim | undefined>
   /** Stops the partition at an event, until `resume`. */

@@ -18,7 +18,7 @@ describe('a rebuild', () => {
           on: [
             when(Placed, async (recorded, own) => {
               if (slow) await new Promise((resolve) => setTimeout(resolve, 1))
-              await base.events.get('Placed')?.apply(recorded, own)
+              await base.events.get('Placed')?.apply([recorded], own)
             }),
           ],
         }),
@@ -61,7 +61,7 @@ describe('a rebuild', () => {
         on: [
           when(Placed, async (recorded, own) => {
             if (++applied > gate) throw new Error('held')
-            await base.events.get('Placed')?.apply(recorded, own)
+            await base.events.get('Placed')?.apply([recorded], own)
           }),
         ],
       })

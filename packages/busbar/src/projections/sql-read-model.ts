@@ -272,8 +272,9 @@ function keyOf({ build, partition }: PartitionClaim): [string, number, number] {
 async function holds(tx: Transaction, claim: PartitionClaim): Promise<boolean> {
   const rows = await tx.execute(
     `UPDATE busbar_projection_partitions SET token = token WHERE name = ? AND build = ? AND partition = ? AND owner = ? AND token = ?
+       AND NOT EXISTS (SELECT 1 FROM busbar_projections p WHERE p.name = ? AND p.paused = 1)
      RETURNING partition`,
-    [...keyOf(claim), claim.owner, claim.token],
+    [...keyOf(claim), claim.owner, claim.token, claim.build.name],
   )
   return rows.length > 0
 }
