@@ -38,6 +38,8 @@ export class Pump {
   /** The last fetch brought all that it might, at this `performance.now()`. */
   private filled = false
   private fetchedAt = 0
+  /** The handlers were done at once with what they had before that. */
+  private wereQuick = false
 
   constructor(host: PumpHost, parks: boolean) {
     this.host = host
@@ -76,8 +78,10 @@ export class Pump {
     const { window, context } = this.host
     const owned = this.host.owned()
     const quick = this.areQuick
+    const isAwaited = owned.some((partition) => partition.storedWaiters.length > 0)
+    if (!flush && !isAwaited && this.areEmptying) return this.host.again(QUICK)
     const fetching = window.wantsMore || (flush && window.handing && window.room > 0) ? this.ready(owned, quick) : []
-    const waited = flush ? owned.some(needsStoring) : owned.some((partition) => partition.storedWaiters.length > 0)
+    const waited = flush ? owned.some(needsStoring) : isAwaited
     if (fetching.length === 0 && !waited) return
     const halves = quick && window.room >= 2 * (context.dialect.worthAFetch ?? Infinity)
     const room = halves ? Math.ceil(window.room / 2) : window.room
@@ -125,6 +129,11 @@ export class Pump {
   private get areQuick(): boolean {
     const { used, emptiedAt } = this.host.window
     return used === 0 && this.filled && emptiedAt - this.fetchedAt < QUICK
+  }
+
+  /** They will be done in a moment with what they have: then more can be fetched at once than there is room for now. */
+  private get areEmptying(): boolean {
+    return this.wereQuick && this.host.window.used > 0 && performance.now() - this.fetchedAt < QUICK
   }
 
   private isReady(partition: OwnedPartition): boolean {
@@ -212,6 +221,7 @@ export class Pump {
     for (const { partition, held, fresh } of found) if (held && fresh.length > 0) partition.waits = 0
     this.waitForHeld(found.filter(({ held }) => held).map(({ partition }) => partition))
     this.filled = fetched >= room || this.readAhead.busy
+    this.wereQuick = quick && this.filled
     this.fetchedAt = performance.now()
     if (mayGoOn && quick && this.filled) {
       this.fetchAhead()
