@@ -112,6 +112,8 @@ export function targets(measured: readonly Series[]): readonly Target[] {
     flat('store-sqlite', 'read of 100'),
     bounded('store-sqlite', 'projection catch-up', 50_000, 'at least'),
     bounded('store-postgres', 'projection catch-up, many at a time', 50_000, 'at least'),
+    flat('store-postgres', 'append'),
+    flat('store-postgres', 'read of 100'),
     atLeast('store-postgres', 'append 1 event, 50 concurrent', 4, 'emmett', 67),
     ...NETWORK.flatMap((suite) => [batching(suite), added(suite)]),
   ].filter((target) => target !== undefined)

@@ -4,7 +4,7 @@ export const storePostgres: Suite = {
   server: 'BUSBAR_POSTGRES_URL',
   subjects: {},
   processes: [],
-  extras: ['./store-postgres/measure.ts', './store-postgres/projecting.ts'],
+  extras: ['./store-postgres/measure.ts', './store-postgres/projecting.ts', './store-postgres/growth.ts'],
   notes: [
     'Events a second. Every append begins a stream and expects that it is not there; a commit is on the disk, for all.',
     'busbar: appends that wait together are one statement; an appended event is a message of the log, too, which groups get.',

@@ -8,6 +8,7 @@ import { EventStore } from 'busbar/eventstore'
 import { SqliteEventStorage } from 'busbar/sqlite'
 import { sqliteDatabase } from 'busbar/transaction'
 import { type PlanName, plans } from '../plan.ts'
+import { measureCost } from '../store/growth.ts'
 import { measureProjection, Placed } from '../store/projecting.ts'
 import { fill } from './fill.ts'
 
@@ -28,7 +29,7 @@ try {
   for (const rows of plan.logSizes) {
     fill(file, SHAPE, size, rows)
     size = rows
-    await measureCost(rows)
+    await measureCost(store, rows, plan, report)
     if (rows === projected) await measureReadModel()
   }
   await measureSnapshots()
@@ -40,24 +41,6 @@ process.exit()
 
 function report(measure: string, unit: 'msg/s' | 'µs', value: number): void {
   process.send?.({ suite: 'store-sqlite', measure, payloadBytes, subject: 'busbar', unit, value })
-}
-
-async function measureCost(rows: number): Promise<void> {
-  const at = `at ${rows.toExponential().replace('+', '')} rows`
-  const appends = Math.max(20, plan.costSample / 10)
-  let begin = performance.now()
-  for (let n = 0; n < appends; n++) {
-    await store.append(`cost-${rows}-${n}`, Placed.create({ total: 1, note }), { expected: 'none' })
-  }
-  report(`append, cost per message ${at}`, 'µs', ((performance.now() - begin) / appends) * 1_000)
-  const reads = Math.max(5, plan.costSample / 100)
-  begin = performance.now()
-  let read = 0
-  for (let n = 0; n < reads; n++) {
-    const stream = `order-${Math.floor(((n * 7919) % rows) / 100) * 100}`
-    for await (const _ of store.readStream(stream)) read++
-  }
-  report(`read of 100, cost per message ${at}`, 'µs', ((performance.now() - begin) / Math.max(1, read)) * 1_000)
 }
 
 async function measureReadModel(): Promise<void> {
