@@ -1,3 +1,4 @@
+import { closeSync, fsyncSync, openSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 
 /** Events of one transaction. */
@@ -20,6 +21,10 @@ export function fill(file: string, shape: string, from: number, to: number): voi
   } finally {
     db.close()
   }
+  // Else the system writes it while the next appends wait for the disk.
+  const opened = openSync(file, 'r')
+  fsyncSync(opened)
+  closeSync(opened)
 }
 
 function insert(db: DatabaseSync, shape: string, from: number, to: number): void {

@@ -1,7 +1,7 @@
 /** Users, passwords, TLS and permissions, over a server of this test's own. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { refusal, order, spec, started } from './fixtures/messages.ts'
-import { type Guarded, startGuarded, users } from './fixtures/servers.ts'
+import { type Guarded, SCRAM, startGuarded, users } from './fixtures/servers.ts'
 import type { KafkaBrokerOptions } from './index.ts'
 
 let server: Guarded
@@ -50,6 +50,18 @@ test('user and password, with and without TLS; in the URL or beside it', async (
   expect(await roundTrip({ brokers: server.access, tls: { ca: server.ca }, ...credentials })).toBe('one')
   expect(await roundTrip({ brokers: server.clear, ...credentials })).toBe('one')
   expect(await roundTrip({ brokers: `kafka://me:s%20e%2Fcret@${server.clear}` })).toBe('one')
+})
+
+test.each(SCRAM)('user and password by %s; a wrong one is told at once and never shown', async (mechanism) => {
+  const credentials = { username: 'me', password: users.me, mechanism }
+  expect(await roundTrip({ brokers: server.clear, ...credentials })).toBe('one')
+  const { message } = await refusal({
+    brokers: `kafka://me:parsley@${server.clear}`,
+    mechanism,
+    connectTimeout: 60_000,
+  })
+  expect(message).toMatch(/refuses these credentials.*'username', 'password'/)
+  expect(message).not.toContain('parsley')
 })
 
 test('a wrong password is told at once and never shown', async () => {
