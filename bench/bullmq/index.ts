@@ -5,7 +5,7 @@ const subjects: Readonly<Record<string, Contender>> = {
     load: () => import('./raw.ts'),
     promises:
       'bullmq: the same CloudEvents as the data of jobs in one queue, add and addBulk; a worker with 100 jobs at once that parses ' +
-      'each, awaits the handler and completes each. No groups, no priorities, one try',
+      'each, awaits the handler and completes each. No groups, one priority for all without ageing, one try',
   },
   busbar: {
     load: () => import('./busbar.ts'),
@@ -21,7 +21,7 @@ export const bullmq: Suite = {
   extras: [],
   notes: [
     'One server on this machine for both; whether it syncs is its own setting (script/brokers: appendfsync everysec). It takes part of the CPU that the subjects share.',
-    'Batching: addBulk is one pipeline; Busbar adds in one pipeline too, ended by a look at the registry of groups.',
+    'Batching: addBulk is one pipeline; Busbar sends ten jobs at a time without waiting, and last a look at the registry of groups. Every job is one script of BullMQ.',
     'Publishing: to one group whose handler is away.',
   ],
 }

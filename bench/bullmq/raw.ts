@@ -10,8 +10,11 @@ import { prefixOf, remove, url } from './settings.ts'
 /** Jobs in memory, as many as Busbar has by default. */
 const AHEAD = 100
 
-/** What is done is gone, what failed stays: as Busbar has it. */
-const KEEP = { attempts: 1, removeOnComplete: true, removeOnFail: false } as const
+/**
+ * What is done is gone, what failed stays, and every job has a priority, since one without would go before all that have one: as Busbar
+ * has it.
+ */
+const KEEP = { attempts: 1, removeOnComplete: true, removeOnFail: false, priority: 3 } as const
 
 interface Data {
   readonly attributes: Readonly<Record<string, string>>

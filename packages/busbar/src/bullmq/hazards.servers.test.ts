@@ -106,6 +106,26 @@ test('a group that comes between the adding of jobs and the look at the registry
   expect(bodies().toSorted()).toEqual(['1', '2'])
 })
 
+test('the look at the registry comes after all the jobs of a batch, so that no group can come in between unseen', async () => {
+  const broker = await world.broker()
+  await (await broker.subscribe(spec(), collector().deliver)).stop()
+  await broker.publish(out(message('warm')))
+  const monitor = await admin.monitor()
+  const seen: string[] = []
+  monitor.on('monitor', (_time: string, [command = '', ...args]: string[]) => {
+    const name = command.toUpperCase()
+    if (name === 'GET' && args[0] === `${world.prefix}:registry:version`) seen.push('look')
+    if (name === 'EVALSHA' && args.some((arg) => arg.startsWith(world.prefix))) seen.push('job')
+  })
+  try {
+    await broker.publish(out(...Array.from({ length: 35 }, (_, n) => message(String(n)))))
+    await until(() => seen.includes('look'))
+    expect(seen).toEqual([...Array.from({ length: 35 }, () => 'job'), 'look'])
+  } finally {
+    monitor.disconnect()
+  }
+})
+
 test('what is added to the queue of a forgotten group by a publisher that did not know is taken back', async () => {
   const publisher = await world.broker()
   const other = await world.broker()

@@ -1,14 +1,17 @@
 import type { Redis } from 'ioredis'
 import type { JobJson } from 'bullmq'
 import { type Outgoing, PublishError } from '../broker/index.ts'
+import { together } from '../ioredis/together.ts'
 import { uuidv7 } from '../message/uuid.ts'
 import { numberOf } from './priority.ts'
 import type { Queue, Queues } from './queues.ts'
 import { type Registry, TEMPORARY } from './registry.ts'
 import { toJobData } from './wire.ts'
 
-/** Jobs that are written in one pipeline. */
+/** Jobs that are on their way at once. */
 const AT_ONCE = 2_000
+/** Jobs that leave together: the server is at them while the next are encoded. */
+const AT_A_TIME = 10
 
 /** A message on its way: one job for each queue. */
 interface Parcel {
@@ -25,7 +28,7 @@ interface Addition {
 }
 
 /**
- * Adds a job to the queue of each group that has the topic, all in one round trip that ends with a look at the registry.
+ * Adds a job to the queue of each group that has the topic, all on their way at once, in one round trip that ends with a look at the registry.
  * A job keeps its id through every try, so that what is sent again after a cut is not there twice while it waits.
  */
 export class Publisher {
@@ -99,24 +102,30 @@ export class Publisher {
   }
 
   private async write(additions: readonly Addition[], failed: Map<number, Error>): Promise<string> {
-    if (additions.length === 0) return (await this.redis.get(this.registry.versionKey)) ?? ''
-    const [first] = additions as readonly [Addition]
-    const pipeline = (await first.queue.backend.client).pipeline()
-    for (const { parcel, queue } of additions) {
-      const { job } = parcel
-      // Only queues the command; its answer comes with the pipeline's.
-      void queue.backend.addJobToTransaction(pipeline, job, job.id, {}, queue.backend.keys)
+    const [first] = additions
+    if (first === undefined) return (await this.redis.get(this.registry.versionKey)) ?? ''
+    const client = await first.queue.backend.client
+    const adding: Promise<unknown>[] = []
+    let version: Promise<string | null> | undefined
+    for (let from = 0; from < additions.length; from += AT_A_TIME) {
+      together(this.redis, () => {
+        for (const { parcel, queue } of additions.slice(from, from + AT_A_TIME)) {
+          const { job } = parcel
+          const added = queue.backend.addJobToTransaction(client, job, job.id, {}, queue.backend.keys)
+          adding.push(
+            added.then(
+              () => parcel.sent.add(queue.name),
+              (error: Error) => failed.set(parcel.index, error),
+            ),
+          )
+        }
+        // After the last of the jobs.
+        if (from + AT_A_TIME >= additions.length) version = this.redis.get(this.registry.versionKey)
+      })
     }
-    ;(pipeline as unknown as ReturnType<Redis['pipeline']>).get(this.registry.versionKey)
-    const replies = (await pipeline.exec()) as [Error | null, unknown][] | null
-    for (const [at, { parcel, queue }] of additions.entries()) {
-      const [error] = replies?.[at] ?? [new Error('no answer from Redis')]
-      if (error !== null) failed.set(parcel.index, error)
-      else parcel.sent.add(queue.name)
-    }
-    const [error, version] = replies?.[additions.length] ?? [new Error('no answer from Redis'), undefined]
-    if (error !== null) throw error
-    return (version as string | null) ?? ''
+    const [latest] = await Promise.allSettled([version, ...adding])
+    if (latest.status === 'rejected') throw latest.reason
+    return latest.value ?? ''
   }
 
   /** Out of queues whose group was forgotten meanwhile. */

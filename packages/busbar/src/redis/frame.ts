@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import type { Socket } from 'node:net'
 import type { Command, Redis } from 'ioredis'
+import { together } from '../ioredis/together.ts'
 import type { Reply } from './connection.ts'
 
 /** The class of the client's commands, loaded with the client. */
@@ -66,16 +66,5 @@ export class FramedScript {
     }
     await redis.script('LOAD', this.lua)
     return send()
-  }
-}
-
-/** Commands of one moment leave with one call of the system. */
-export function together<T>(redis: Redis, send: () => T): T {
-  const { stream } = redis as unknown as { readonly stream?: Socket }
-  stream?.cork()
-  try {
-    return send()
-  } finally {
-    stream?.uncork()
   }
 }
