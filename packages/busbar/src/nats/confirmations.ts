@@ -13,10 +13,12 @@ export interface Confirmed {
 /** Told once what became of a message: the server's word, or why there is none. */
 export type Told = (result: Confirmed | Error) => void
 
+/** Writes a message. Asked again where it is sent again: what is kept until then is the message and not its headers. */
+export type Write = () => { readonly data: string | Uint8Array; readonly headers: MsgHdrs }
+
 interface Pending {
   readonly subject: string
-  readonly data: string | Uint8Array
-  readonly headers: MsgHdrs
+  readonly write: Write
   readonly told: Told
   /** Milliseconds of `performance.now()`. */
   readonly giveUpAt: number
@@ -66,16 +68,17 @@ export class Confirmations {
   /** The headers must name a message id or an expected sequence, else what is sent again is stored again. */
   send(subject: string, data: string | Uint8Array, headers: MsgHdrs): Promise<Confirmed> {
     return new Promise((resolve, reject) => {
-      this.post(subject, data, headers, (result) => (result instanceof Error ? reject(result) : resolve(result)))
+      const told = (result: Confirmed | Error): void => (result instanceof Error ? reject(result) : resolve(result))
+      this.post(subject, () => ({ data, headers }), told)
     })
   }
 
   /** The same without a promise, for batches. */
-  post(subject: string, data: string | Uint8Array, headers: MsgHdrs, told: Told): void {
+  post(subject: string, write: Write, told: Told): void {
     const now = performance.now()
     const { requestTimeout, publishTimeout } = this.options
     const giveUpAt = now + publishTimeout
-    const one = { subject, data, headers, told, giveUpAt, againAt: now + requestTimeout, reason: 'no answer' }
+    const one = { subject, write, told, giveUpAt, againAt: now + requestTimeout, reason: 'no answer' }
     const token = String(this.next++)
     this.pending.set(token, one)
     this.timer ??= setInterval(() => this.look(), LOOK)
@@ -128,7 +131,8 @@ export class Confirmations {
     // What is sent while there is no connection may be dropped, or overtake what is sent again.
     if (!this.connected) return
     try {
-      this.nc.publish(one.subject, one.data, { reply: this.inbox + token, headers: one.headers })
+      const { data, headers } = one.write()
+      this.nc.publish(one.subject, data, { reply: this.inbox + token, headers })
     } catch (error) {
       this.fail(token, one, error as Error)
     }

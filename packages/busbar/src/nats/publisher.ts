@@ -9,9 +9,6 @@ import { explain } from './errors.ts'
 import type { Topic } from './topology.ts'
 import { sizeOf, toWire, type Wire } from './wire.ts'
 
-/** Within the duplicate window of a stream the same id is the same message. */
-const MESSAGE_ID = 'Nats-Msg-Id'
-
 /** Publishes batches: all messages of one leave at once, and each is confirmed by the server. */
 export class Publisher {
   private readonly context: NatsContext
@@ -69,7 +66,7 @@ export class Publisher {
       typeof message.body === 'string' ? Buffer.byteLength(message.body) : (message.body as Uint8Array).byteLength
     if (size > this.limit) throw tooLarge(message, size, this.limit)
     if (group !== undefined) return { outgoing, topic, wire: undefined }
-    const wire = toWire(message, headers)
+    const wire = toWire(message, headers, idOf(outgoing, now))
     const total = sizeOf(wire)
     if (total > most) throw tooLarge(message, total, most)
     return { outgoing, topic, wire }
@@ -87,16 +84,13 @@ export class Publisher {
       )
       return
     }
-    const { headers: set, data } = wire ?? toWire(message, headers)
     const subject = names.log(name, partition)
-    if (deliverAt === undefined || deliverAt <= now) {
-      set.append(MESSAGE_ID, message.id)
-      return confirmations.post(subject, data, set, told)
-    }
-    set.append(MESSAGE_ID, `later-${message.id}`)
-    set.append('Nats-Schedule', `@at ${new Date(Math.ceil(deliverAt)).toISOString()}`)
-    set.append('Nats-Schedule-Target', subject)
-    confirmations.post(names.delayed(name, partition, crypto.randomUUID()), data, set, told)
+    const write = (): Wire => wire ?? toWire(message, headers, idOf(outgoing, now))
+    if (deliverAt === undefined || deliverAt <= now) return confirmations.post(subject, write, told)
+    const later = write()
+    later.headers.append('Nats-Schedule', `@at ${new Date(Math.ceil(deliverAt)).toISOString()}`)
+    later.headers.append('Nats-Schedule-Target', subject)
+    confirmations.post(names.delayed(name, partition, crypto.randomUUID()), () => later, told)
   }
 
   private cannotDelay({ stream }: Topic): UnsupportedError {
@@ -107,6 +101,11 @@ export class Publisher {
         : `the NATS server ${version} cannot delay messages: that needs 2.12 or later. Nothing was sent`,
     )
   }
+}
+
+/** By which the server knows it: what is kept until its time and what is sent then are two. */
+function idOf({ message, deliverAt }: Outgoing, now: number): string {
+  return deliverAt === undefined || deliverAt <= now ? message.id : `later-${message.id}`
 }
 
 interface Checked {

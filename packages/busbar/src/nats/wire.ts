@@ -29,25 +29,45 @@ export interface Wire {
 /** Makes headers of what holds no line breaks, which it does not check. */
 export type MakeHeaders = (values?: Record<string, string[]>) => MsgHdrs
 
-/** The attributes in one go: the client's `append` looks through all headers before, and that is most of what writing them costs. */
-export function toWire(message: EncodedMessage, headers: MakeHeaders): Wire {
+/** Within the duplicate window of a stream the same id is the same message. */
+const MESSAGE_ID = 'Nats-Msg-Id'
+
+/**
+ * The headers in one go: the client's `append` looks through all of them before, and that is most of what writing them costs. It is left
+ * to what may be anybody's text; attributes are percent-encoded.
+ *
+ * @param id By which the server knows the message.
+ */
+export function toWire(message: EncodedMessage, headers: MakeHeaders, id?: string): Wire {
   const values: Record<string, string[]> = {}
+  const others: [string, string][] = []
+  const put = (name: string, value: string): void => {
+    if (PLAIN.test(value)) values[name] = [value]
+    else others.push([name, value])
+  }
   const body = writeBinaryMode(message, bindings.nats, (name, value) => {
-    values[name] = [value]
+    if (name === CONTENT_TYPE) put(name, value)
+    else values[name] = [value]
   })
-  // Anybody's text; all others are percent-encoded.
-  const { [CONTENT_TYPE]: [contentType = ''] = [], ...encoded } = values
-  const set = headers(encoded)
-  set.append(CONTENT_TYPE, contentType)
+  if (id !== undefined) put(MESSAGE_ID, id)
+  const set = headers(values)
+  for (const [name, value] of others) set.append(name, value)
   const text = typeof body === 'string'
   if (text !== isText(message.contentType)) set.append(BODY, text ? 'text' : 'bytes')
-  const empty = [
-    ...(message.subject === '' ? ['subject'] : []),
-    ...(message.key === '' ? ['key'] : []),
-    ...(message.key === undefined && message.subject !== undefined ? ['nokey'] : []),
-  ]
-  if (empty.length > 0) set.append(EMPTY, empty.join(','))
+  const { subject, key } = message
+  if (subject === '' || key === '' || (key === undefined && subject !== undefined)) set.append(EMPTY, emptyOf(message))
   return { headers: set, data: body }
+}
+
+/** What no client would change or refuse in a header. */
+const PLAIN = /^[\x21-\x7e]+$/
+
+function emptyOf({ subject, key }: EncodedMessage): string {
+  return [
+    ...(subject === '' ? ['subject'] : []),
+    ...(key === '' ? ['key'] : []),
+    ...(key === undefined && subject !== undefined ? ['nokey'] : []),
+  ].join(',')
 }
 
 /** @throws DecodeError where it is no CloudEvents event. */
