@@ -1,4 +1,4 @@
-import { type Deliver, isLater, type SubscriptionSpec, type Verdict } from '../broker/index.ts'
+import { type Deliver, isLater, type SubscriptionSpec, type Verdict, whenSettled } from '../broker/index.ts'
 import type { HandedOut } from './delivery.ts'
 
 /** Milliseconds that a suspect runs alone; a longer run does not hold up the others. */
@@ -85,7 +85,7 @@ export class Window {
     }
     const verdict = this.deliver(delivery)
     if (!isLater(verdict)) return done(verdict)
-    verdict.then(done, () => done({ release: true }))
+    whenSettled(verdict, { settled: done })
   }
 
   private wakeWanting(): void {

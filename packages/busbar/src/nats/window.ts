@@ -1,5 +1,5 @@
 import type { Deliver, SubscriptionSpec, Verdict } from '../broker/index.ts'
-import { isLater } from '../broker/index.ts'
+import { isLater, whenSettled } from '../broker/index.ts'
 import type { HandedOut } from './delivery.ts'
 
 /** Milliseconds that a suspect runs alone; a longer run does not hold up the others. */
@@ -95,6 +95,6 @@ export class Window {
     }
     const verdict = this.deliver(delivery)
     if (!isLater(verdict)) return done(verdict)
-    verdict.then(done, () => done({ release: true }))
+    whenSettled(verdict, { settled: done })
   }
 }

@@ -3,6 +3,7 @@ import {
   type Deliver,
   type Failure,
   isLater,
+  whenSettled,
   type SubscriptionSpec,
   UnsupportedError,
   type Verdict,
@@ -202,10 +203,7 @@ export class BroadcastMember implements BrokerSubscription {
       return void this.putAside(delivery, undecodable(this.group, delivery.unreadable))
     const verdict = this.deliver(delivery)
     if (!isLater(verdict)) return this.settle(delivery, verdict)
-    verdict.then(
-      (settled) => this.settle(delivery, settled),
-      () => this.settle(delivery, { release: true }),
-    )
+    whenSettled(verdict, { settled: (settled) => this.settle(delivery, settled) })
   }
 
   private settle(delivery: HandedOut, verdict: Verdict): void {

@@ -1,5 +1,5 @@
 import type { BrokerSubscription, Deliver, SubscriptionSpec } from '../broker/index.ts'
-import { isLater } from '../broker/index.ts'
+import { isLater, whenSettled } from '../broker/index.ts'
 import { type DeliveryOwner, HandedOut } from './delivery.ts'
 import type { BrokerLogger } from '../broker/logger.ts'
 import { fromPayload } from './pubsub-wire.ts'
@@ -29,6 +29,7 @@ export class PubSubMember implements BrokerSubscription {
   private readonly onStopped: (member: PubSubMember) => Promise<void>
   private waiting: Waiting[] = []
   private next = 0
+  private asked = false
   private count = 0
   private handing = true
   private readonly unsettled = new Set<HandedOut>()
@@ -81,6 +82,16 @@ export class PubSubMember implements BrokerSubscription {
     return this.stopping
   }
 
+  /** Not from within: a row of handlers that do nothing must not grow the stack. */
+  private pumpSoon(): void {
+    if (this.asked || this.next === this.waiting.length) return
+    this.asked = true
+    queueMicrotask(() => {
+      this.asked = false
+      this.pump()
+    })
+  }
+
   private pump(): void {
     while (this.handing && this.unsettled.size < this.spec.prefetch) {
       const one = this.waiting[this.next]
@@ -89,10 +100,10 @@ export class PubSubMember implements BrokerSubscription {
       this.handOut(one)
     }
     // Moved in large steps: shifting a long list one by one is slow.
-    if (this.next > 1_000 || this.next === this.waiting.length) {
-      this.waiting = this.waiting.slice(this.next)
-      this.next = 0
-    }
+    if (this.next === this.waiting.length) this.waiting.length = this.next = 0
+    else if (this.next > 1_000) this.waiting = this.waiting.slice(this.next)
+    else return
+    this.next = 0
   }
 
   private handOut({ topic, payload }: Waiting): void {
@@ -109,12 +120,11 @@ export class PubSubMember implements BrokerSubscription {
       if (!this.unsettled.delete(delivery)) return
       delivery.state = 'done'
       this.quiet.check()
-      // Not from within: a row of handlers that do nothing must not grow the stack.
-      queueMicrotask(() => this.pump())
+      this.pumpSoon()
     }
     // Whatever the verdict: nothing can be given back.
     const verdict = this.deliver(delivery)
-    if (isLater(verdict)) verdict.then(settle, settle)
+    if (isLater(verdict)) whenSettled(verdict, { settled: settle })
     else settle()
   }
 

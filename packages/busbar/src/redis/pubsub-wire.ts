@@ -17,12 +17,14 @@ export function toPayload(message: EncodedMessage): string | Buffer {
 }
 
 export function fromPayload(payload: Buffer, place: string): Received {
-  const end = payload.indexOf(LINE_END)
-  const attributes = end < 0 ? undefined : attributesOf(payload.toString('utf8', 0, end))
+  // Mostly all of it is text.
+  const text = payload.toString('utf8')
+  const end = text.indexOf('\n')
+  const attributes = end < 0 ? undefined : attributesOf(text.slice(0, end))
   if (attributes === undefined) return fromStructured(payload, place)
-  if (attributes[BYTES] === undefined) return fromAttributes(attributes, payload.toString('utf8', end + 1), place)
+  if (attributes[BYTES] === undefined) return fromAttributes(attributes, text.slice(end + 1), place)
   delete attributes[BYTES]
-  return fromAttributes(attributes, Uint8Array.from(payload.subarray(end + 1)), place)
+  return fromAttributes(attributes, Uint8Array.from(payload.subarray(payload.indexOf(LINE_END) + 1)), place)
 }
 
 function attributesOf(line: string): Record<string, string> | undefined {
@@ -30,7 +32,9 @@ function attributesOf(line: string): Record<string, string> | undefined {
     const head: unknown = JSON.parse(line)
     if (typeof head !== 'object' || head === null || TEXT in head) return undefined
     const attributes = head as Record<string, string>
-    for (const [name, value] of Object.entries(attributes)) attributes[name] = String(value)
+    for (const name of Object.keys(attributes)) {
+      if (typeof attributes[name] !== 'string') attributes[name] = String(attributes[name])
+    }
     return attributes
   } catch {
     return undefined

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import type { Deliver, SubscriptionSpec, Verdict } from '../broker/index.ts'
-import { isLater } from '../broker/index.ts'
+import { isLater, whenSettled } from '../broker/index.ts'
 import type { HandedOut } from './delivery.ts'
 import type { OwnedPartition, Settlement } from './partition.ts'
 
@@ -71,10 +71,7 @@ export class Window {
     if (delivery.unreadable !== undefined) return this.settle(partition, delivery, this.refuse(delivery.unreadable))
     const verdict = this.deliver(delivery)
     if (!isLater(verdict)) return this.settle(partition, delivery, verdict)
-    verdict.then(
-      (settled) => this.settle(partition, delivery, settled),
-      () => this.settle(partition, delivery, { release: true }),
-    )
+    whenSettled(verdict, { settled: (settled) => this.settle(partition, delivery, settled) })
   }
 
   /** It is settled, or not ours any more: its place is free. */

@@ -4,6 +4,7 @@ import {
   type Deliver,
   type Failure,
   isLater,
+  whenSettled,
   type SubscriptionSpec,
   UnsupportedError,
   type Verdict,
@@ -253,10 +254,7 @@ export class BroadcastMember implements BrokerSubscription {
     delivery.attempts = delivery.begun
     const verdict = this.deliver(delivery)
     if (!isLater(verdict)) return this.settle(delivery, verdict)
-    verdict.then(
-      (settled) => this.settle(delivery, settled),
-      () => this.settle(delivery, { release: true }),
-    )
+    whenSettled(verdict, { settled: (settled) => this.settle(delivery, settled) })
   }
 
   private settle(delivery: HandedOut, verdict: Verdict): void {

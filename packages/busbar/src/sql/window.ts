@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import type { Deliver, SubscriptionSpec, Verdict } from '../broker/index.ts'
-import { isLater } from '../broker/index.ts'
+import { isLater, whenSettled } from '../broker/index.ts'
 import type { Advanced } from './step.ts'
 import { type HandedOut, isUnsettled } from './delivery.ts'
 import type { OwnedPartition, Settlement } from './partition.ts'
@@ -92,10 +92,7 @@ export class Window {
     }
     const verdict = this.deliver(delivery)
     if (!isLater(verdict)) return this.settle(partition, delivery, verdict)
-    verdict.then(
-      (settled) => this.settle(partition, delivery, settled),
-      () => this.settle(partition, delivery, { release: true }),
-    )
+    whenSettled(verdict, { settled: (settled) => this.settle(partition, delivery, settled) })
   }
 
   /** It is settled, or not ours any more: its place is free. */
