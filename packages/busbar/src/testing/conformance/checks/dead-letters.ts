@@ -132,6 +132,35 @@ export const deadLetterChecks: readonly Check[] = [
     },
   },
   {
+    name: 'dead letters of several topics come in the order in which they were put, also of one moment',
+    needs: (c) => c.deadLetters,
+    async run(ctx) {
+      const { deadLetters } = await ctx.broker()
+      const topics = [ctx.topic, ctx.name('second'), ctx.name('third')]
+      const sent = numbered(ctx.topic, 40, 1).map((one) => one.message)
+      for (const [n, one] of sent.entries()) {
+        await deadLetters.put({
+          group: ctx.group,
+          // The first topic has many more than the others: a number of its own for each would not be in order.
+          topic: (n % 5 < 3 ? topics[0] : topics[n % 5 === 3 ? 1 : 2]) as string,
+          position: `p${n}`,
+          message: one,
+          failure: {
+            reason: 'failed',
+            error: { name: 'Error', message: 'x' },
+            handler: 'h',
+            attempts: 1,
+            firstFailedAt: 0,
+            lastFailedAt: 0,
+          },
+          redeliveries: 0,
+        })
+      }
+      const letters = await deadLetters.list({ group: ctx.group })
+      assert.deepEqual(letters.map(numberOf), [...sent.keys()])
+    },
+  },
+  {
     name: 'dead letters are summed up by what failed, largest first',
     needs: (c) => c.deadLetters,
     async run(ctx) {
