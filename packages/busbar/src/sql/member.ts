@@ -162,7 +162,7 @@ export class GroupMember implements BrokerSubscription {
     await this.pump.turn(flush)
     await this.holdings.releaseDrained()
     const { hasWork } = this.pump
-    if (hasWork && this.window.wantsMore) this.wake()
+    if (hasWork && this.window.wantsMore && !this.pump.areEmptying) this.wake()
     else if (this.pump.isDirty || (hasWork && this.window.used > 0 && this.window.room > 0)) this.flushSoon()
     this.quiet.check()
   }

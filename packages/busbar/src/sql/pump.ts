@@ -40,6 +40,8 @@ export class Pump {
   private fetchedAt = 0
   /** The handlers were done at once with what they had before that. */
   private wereQuick = false
+  /** A turn comes by then, by `performance.now()`. */
+  private askedUntil = 0
 
   constructor(host: PumpHost, parks: boolean) {
     this.host = host
@@ -79,7 +81,7 @@ export class Pump {
     const owned = this.host.owned()
     const quick = this.areQuick
     const isAwaited = owned.some((partition) => partition.storedWaiters.length > 0)
-    if (!flush && !isAwaited && this.areEmptying) return this.host.again(QUICK)
+    if (!flush && !isAwaited && this.areEmptying) return this.whenEmptied()
     const fetching = window.wantsMore || (flush && window.handing && window.room > 0) ? this.ready(owned, quick) : []
     const waited = flush ? owned.some(needsStoring) : isAwaited
     if (fetching.length === 0 && !waited) return
@@ -132,8 +134,16 @@ export class Pump {
   }
 
   /** They will be done in a moment with what they have: then more can be fetched at once than there is room for now. */
-  private get areEmptying(): boolean {
+  get areEmptying(): boolean {
     return this.wereQuick && this.host.window.used > 0 && performance.now() - this.fetchedAt < QUICK
+  }
+
+  /** Whoever settles asks for a turn; if nobody does, time does. */
+  private whenEmptied(): void {
+    const now = performance.now()
+    if (now < this.askedUntil) return
+    this.askedUntil = now + QUICK
+    this.host.again(QUICK)
   }
 
   private isReady(partition: OwnedPartition): boolean {
