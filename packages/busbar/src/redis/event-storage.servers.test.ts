@@ -35,6 +35,50 @@ afterAll(async () => {
 
 const baseOf = ({ prefix }: Scene): string => `${prefix}:store:{${prefix}}:`
 
+describe('what is there already', () => {
+  test('events of a newer Busbar are refused, and nothing of them is changed', async () => {
+    const storage = await storageOn(scene)
+    await storage.append([to('order-1', 3)])
+    await storage.stop()
+    const redis = new Redis(server.url)
+    try {
+      const head = `${baseOf(scene)}head`
+      expect(await redis.hget(head, 'format')).toBe('1')
+      await redis.hset(head, 'format', '2')
+      const dump = async (): Promise<unknown> => {
+        const keys = (await redis.keys(`${baseOf(scene)}*`)).toSorted()
+        return Promise.all(keys.map(async (key) => [key, await redis.dumpBuffer(key)]))
+      }
+      const before = await dump()
+      await expect(storageOn(scene)).rejects.toThrow(
+        expect.objectContaining({
+          name: 'StoreFormatError',
+          message: expect.stringMatching(/format 2.*newer Busbar.*Update busbar.*'prefix'/) as string,
+        }),
+      )
+      expect(await dump()).toEqual(before)
+    } finally {
+      redis.disconnect()
+    }
+  })
+
+  test("a key of that name that is another program's is refused, and left as it is", async () => {
+    const redis = new Redis(server.url)
+    const key = `${baseOf(scene)}head`
+    try {
+      for (const field of [undefined, 'format', 'other']) {
+        await redis.del(key)
+        await (field === undefined ? redis.set(key, 'mine') : redis.hset(key, field, 'mine'))
+        const before = await redis.dumpBuffer(key)
+        await expect(storageOn(scene)).rejects.toThrow(/is not Busbar's.*'prefix'/)
+        expect(await redis.dumpBuffer(key)).toEqual(before)
+      }
+    } finally {
+      redis.disconnect()
+    }
+  })
+})
+
 describe('a server that dies', () => {
   test('kill -9 in the middle of appends: each is whole or not there, what was confirmed is there, and the storage goes on', async () => {
     const own = await startServer('redis', { dataDir: join(folder, 'killed'), durable: true })

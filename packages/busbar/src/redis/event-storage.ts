@@ -25,6 +25,7 @@ import {
 } from '../store/index.ts'
 import { connectionsTo, list, type Reply, text } from './connection.ts'
 import { RedisCheckpoints } from './event-checkpoints.ts'
+import { checkFormat } from './event-format.ts'
 import { EventListening } from './event-listening.ts'
 import { EventReading, headOf } from './event-reading.ts'
 import { EventRemoval } from './event-removal.ts'
@@ -91,7 +92,12 @@ export class RedisEventStorage implements EventStorage {
     this.checkpoints = new RedisCheckpoints(this.scripts)
   }
 
-  /** Waits for a server that is away. @throws BrokerError where it refuses, ConfigurationError where the client is missing. */
+  /**
+   * Waits for a server that is away.
+   *
+   * @throws BrokerError where it refuses, StoreFormatError where what is there is newer or not Busbar's, ConfigurationError where the client
+   *   is missing.
+   */
   async start(): Promise<void> {
     await this.lifecycle.start((ending) => this.connections.starting(ending, () => this.open(ending)))
   }
@@ -185,6 +191,7 @@ export class RedisEventStorage implements EventStorage {
     const { connections, logger } = this
     const redis = await connections.connect('store')
     await checkServer(redis, connections.where, this.prefix)
+    await checkFormat(redis, this.scripts.base, connections.where)
     await warnOfServer(redis, connections.where, logger)
     const listening = new EventListening(connections, redis, this.scripts.base, logger)
     // Once it runs.

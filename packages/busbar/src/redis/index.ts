@@ -1,4 +1,5 @@
 export { RedisStreamsBroker } from './broker.ts'
+export { StoreFormatError } from './event-format.ts'
 export { RedisEventStorage } from './event-storage.ts'
 export type { Difference } from './verify.ts'
 export { RedisPubSubBroker } from './pubsub-broker.ts'
