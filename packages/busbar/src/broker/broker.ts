@@ -135,6 +135,13 @@ export interface Broker {
    */
   publish(batch: readonly Outgoing[]): Promise<void>
   /**
+   * Asked by who makes one batch of what several callers publish, in each call: throws where the caller is part of something that
+   * `publish` waits for, and so would wait for itself. Absent: there is no such thing.
+   *
+   * @throws TransactionError
+   */
+  assertOutside?(): void
+  /**
    * Writes the batch inside a transaction of the caller's: all of it is there, from the commit on, if that is committed, and
    * nothing of it otherwise. Nobody sees it before. What one transaction publishes after another was committed comes after
    * what that one has published, of the same key; within one, the order is that of the calls. If it rejects, nothing was

@@ -67,6 +67,7 @@ export class Batcher {
   add(outgoing: readonly Outgoing[]): Promise<void> {
     if (outgoing.length === 0) return Promise.resolve()
     return new Promise((resolve, reject) => {
+      this.broker.assertOutside?.()
       const ticket = new Ticket(outgoing.length, resolve, reject)
       for (const each of outgoing) {
         this.waiting.push(each)
@@ -84,6 +85,7 @@ export class Batcher {
       return confirmed === CONFIRMED ? CONFIRMED : this.follow(confirmed)
     }
     return new Promise((resolve, reject) => {
+      this.broker.assertOutside?.()
       this.waiting.push(outgoing)
       this.tickets.push(new Ticket(1, resolve, reject))
       this.schedule()

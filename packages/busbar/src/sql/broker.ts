@@ -151,6 +151,11 @@ export class SqlBroker implements Broker {
     await publisher.publish(batch)
   }
 
+  assertOutside(): void {
+    const { publishing, executor } = this.options
+    ;(publishing ?? executor).assertOutside?.()
+  }
+
   async publishIn(tx: Transaction, batch: readonly Outgoing[]): Promise<void> {
     const { publisher } = this.life.running
     const { dialect, where } = this.options

@@ -38,6 +38,8 @@ export interface Executor extends Statements {
    * nothing of it has happened. Waits for its turn, in the order of the calls. `work` awaits nothing but its statements.
    */
   write<T>(work: (sql: Statements) => Promise<T>): Promise<T>
+  /** Throws in a function that is part of a transaction which whatever is written now would wait for. Absent: nothing waits for it. */
+  assertOutside?(): void
   /** Whether somebody else may have committed since the last call. */
   changedElsewhere(): Promise<boolean>
   /** Tells other processes, soon and at least once, that something was committed. Absent: they see it by themselves. */

@@ -1,10 +1,14 @@
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
 import { expect, onTestFinished, test } from 'vitest'
+import { EventBus, silentLogger } from '../bus/index.ts'
+import { event as contract, typed } from '../message/index.ts'
 import { ConcurrencyError, TransactionError } from '../store/index.ts'
 import { TransactionClosedError } from '../transaction/errors.ts'
 import type { Transaction } from '../transaction/transaction.ts'
 import { all, event, storageOf, to } from './fixtures/events.ts'
 import { collect, eventually, outgoing, quiet, scratchFile, started } from './fixtures/scratch.ts'
+
+const Ticked = contract('Ticked', typed<object>())
 
 /** A connection of the user's own. */
 function open(file: string): { readonly db: DatabaseSync; readonly tx: Transaction } {
@@ -175,6 +179,34 @@ test('appends, publishes and checkpoints of one transaction that are not awaited
   expect((await storage.checkpoints.get('totals'))?.position).toBe('0000000000000007')
   await eventually(() => bodies.length === 4, 'the group')
   expect(bodies.toSorted()).toEqual(['first', 'fourth', 'second', 'third'])
+})
+
+test('inside an inline function, a publish that others wait with in one batch is refused at once, too', async () => {
+  const broker = await started({ file: scratchFile() })
+  const storage = await storageOf({ broker })
+  const bus = new EventBus(broker, { logger: silentLogger })
+  await bus.start()
+  const publish = (): Promise<void> => bus.publish(Ticked.create({}))
+  const [begun, called] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  let reason: unknown
+  const appending = storage.append(to('order-1', [event()]), {
+    inline: async () => {
+      begun.resolve()
+      await called.promise
+      reason = await publish().catch((error: unknown) => error)
+    },
+  })
+  await begun.promise
+  // These wait for the append to end: the file has one writer.
+  const others = [publish(), publish()]
+  called.resolve()
+  await appending
+  await Promise.all(others)
+  expect(reason).toBeInstanceOf(TransactionError)
+  expect(String(reason)).toMatch(
+    /^TransactionError: publish was called inside a function that runs in the transaction of an append/,
+  )
+  await bus.stop()
 })
 
 test('inside an inline function, what would wait for the append that it is part of is refused at once, and the storage goes on', async () => {

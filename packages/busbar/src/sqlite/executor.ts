@@ -189,6 +189,10 @@ export class SqliteExecutor implements Executor {
     }
   }
 
+  assertOutside(): void {
+    assertOutside(this, 'publish')
+  }
+
   /** Runs `work` when it is its turn, and again while another process has the lock: nothing of it has happened then. */
   private async locked<T>(work: () => T | Promise<T>): Promise<T> {
     if (!this.lock.tryAcquire()) {
