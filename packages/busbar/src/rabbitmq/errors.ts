@@ -10,6 +10,15 @@ export class SilentQueueError extends BrokerError {
   }
 }
 
+/** The server did not take a message, and may take it a moment later. */
+export class RefusedError extends BrokerError {
+  override readonly name: string = 'RefusedError'
+
+  constructor(place: string) {
+    super(`RabbitMQ refused a message for ${place}: a queue is full or has no majority`)
+  }
+}
+
 /** The code of AMQP with which the server closed a channel or refused a connection. */
 export function codeOf(error: unknown): number | undefined {
   const { code, message } = error as { code?: unknown; message?: string }

@@ -5,7 +5,7 @@ import type { BrokerLogger } from '../broker/logger.ts'
 import { pauseAfter } from './backoff.ts'
 import { closed } from './channels.ts'
 import type { Link } from './connection.ts'
-import { explain, SilentQueueError } from './errors.ts'
+import { explain, RefusedError, SilentQueueError } from './errors.ts'
 
 /** Milliseconds between two looks at what waits. */
 const LOOK = 250
@@ -177,10 +177,7 @@ export class Sender {
       const { mandatory, messageId } = send.options
       send.done(undefined, this.returned.size > 0 && mandatory === true && this.cameBack(messageId ?? ''))
     } else if (/nack/i.test((error as Error).message)) {
-      send.done(
-        new BrokerError(`RabbitMQ refused a message for ${placeOf(send)}: a queue is full or has no majority`),
-        false,
-      )
+      send.done(new RefusedError(placeOf(send)), false)
     } else {
       this.cut.push(item)
     }

@@ -1,13 +1,18 @@
 import { randomUUID } from 'node:crypto'
 import type { Channel, ConsumeMessage, Message } from 'amqplib'
 import { BrokerError } from '../broker/index.ts'
+import { sleep } from './backoff.ts'
 import { look, type RabbitContext, withChannel } from './context.ts'
+import { RefusedError } from './errors.ts'
 import { SHELF } from './topology.ts'
 
 /** Entries of a shelf that can be seen at once: what AMQP lets a consumer hold. */
 const MOST = 65_535
 /** Milliseconds to wait for another process that looks through the same shelf. */
 const PATIENCE = 30_000
+/** Milliseconds in which a queue that was made has a leader, and between two tries. */
+const SETTLING = 2_000
+const PAUSE = 20
 /** Milliseconds after which a fence is what a dead process has left behind. */
 const STALE_FENCE = 120_000
 const FENCE = 'busbar-fence'
@@ -44,14 +49,10 @@ export class Shelf {
     options: { readonly headers?: Record<string, unknown>; readonly contentType?: string } = {},
   ): Promise<void> {
     await this.make()
+    const sent = { ...options, persistent: true, mandatory: true, messageId: randomUUID() }
     let taken: boolean
     try {
-      taken = await this.context.sender.send('', this.queue, content, {
-        ...options,
-        persistent: true,
-        mandatory: true,
-        messageId: randomUUID(),
-      })
+      taken = await this.send(content, sent)
     } catch (error) {
       this.made = false
       throw error
@@ -59,6 +60,19 @@ export class Shelf {
     if (taken) return
     this.made = false
     throw new BrokerError(`queue ${this.queue} was deleted: it is made again with the next try`)
+  }
+
+  /** A queue that was made just now may have no leader yet: what it refuses is sent again, so that what is put later stays behind it. */
+  private async send(content: Buffer, options: Parameters<RabbitContext['sender']['send']>[3]): Promise<boolean> {
+    const until = performance.now() + SETTLING
+    for (;;) {
+      try {
+        return await this.context.sender.send('', this.queue, content, options)
+      } catch (error) {
+        if (!(error instanceof RefusedError) || performance.now() > until) throw error
+        await sleep(PAUSE)
+      }
+    }
   }
 
   async make(): Promise<void> {
