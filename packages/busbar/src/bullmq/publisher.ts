@@ -28,7 +28,8 @@ interface Addition {
 }
 
 /**
- * Adds a job to the queue of each group that has the topic, all on their way at once, in one round trip that ends with a look at the registry.
+ * Adds a job to the queue of each group that has the topic, all on their way at once, in one round trip that ends with a look at
+ * the registry.
  * A job keeps its id through every try, so that what is sent again after a cut is not there twice while it waits.
  */
 export class Publisher {

@@ -59,6 +59,12 @@ export class HybridBroker implements Broker {
     await this.#onBoth((broker) => broker.start())
   }
 
+  /** Of both: a batch is confirmed when both have what is theirs. */
+  assertOutside(): void {
+    this.#local.assertOutside?.()
+    this.#remote.assertOutside?.()
+  }
+
   async publish(batch: readonly Outgoing[]): Promise<void> {
     // What cannot be sent whole is refused whole: a body that one of the two would refuse, a routing that throws.
     refuseTooLarge(batch, this.capabilities.maxMessageBytes, this.name)

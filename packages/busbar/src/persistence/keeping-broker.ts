@@ -77,6 +77,11 @@ export class KeepingBroker implements Broker {
     )
   }
 
+  assertOutside(): void {
+    this.#broker.assertOutside?.()
+    this.storage.assertOutside?.()
+  }
+
   async publishIn(tx: Transaction, batch: readonly Outgoing[]): Promise<void> {
     if (!this.capabilities.transactions || this.#broker.publishIn === undefined) {
       throw new UnsupportedError(

@@ -132,8 +132,6 @@ test('a pause holds up a runner that has the claim and has read ahead', async ()
       }),
     ],
   })
-  const projections = await running(store, model, [], {})
-  await projections.stop()
   let paused: Promise<void> | undefined
   pause = async () => {
     // Waits for this very step to end, so it must not be waited for here.

@@ -3,10 +3,10 @@ import {
   type Deliver,
   type Failure,
   isLater,
-  whenSettled,
   type SubscriptionSpec,
   UnsupportedError,
   type Verdict,
+  whenSettled,
 } from '../broker/index.ts'
 import { asideOf } from './aside.ts'
 import { pauseAfter } from '../broker/backoff.ts'

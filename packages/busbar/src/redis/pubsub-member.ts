@@ -100,7 +100,7 @@ export class PubSubMember implements BrokerSubscription {
       this.handOut(one)
     }
     // Moved in large steps: shifting a long list one by one is slow.
-    if (this.next === this.waiting.length) this.waiting.length = this.next = 0
+    if (this.next === this.waiting.length) this.waiting = []
     else if (this.next > 1_000) this.waiting = this.waiting.slice(this.next)
     else return
     this.next = 0

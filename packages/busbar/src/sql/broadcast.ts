@@ -4,10 +4,10 @@ import {
   type Deliver,
   type Failure,
   isLater,
-  whenSettled,
   type SubscriptionSpec,
   UnsupportedError,
   type Verdict,
+  whenSettled,
 } from '../broker/index.ts'
 import { pauseAfter, pauseWhileHeld } from './backoff.ts'
 import type { Next, Wanted } from './batched.ts'

@@ -1,8 +1,12 @@
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
 import { expect, onTestFinished, test } from 'vitest'
+import type { Broker } from '../broker/index.ts'
 import { EventBus, silentLogger } from '../bus/index.ts'
+import { HybridBroker } from '../hybrid/index.ts'
+import { MemoryBroker } from '../memory/index.ts'
 import { event as contract, typed } from '../message/index.ts'
-import { ConcurrencyError, TransactionError } from '../store/index.ts'
+import { KeepingBroker } from '../persistence/index.ts'
+import { ConcurrencyError, type EventStorage, TransactionError } from '../store/index.ts'
 import { TransactionClosedError } from '../transaction/errors.ts'
 import type { Transaction } from '../transaction/transaction.ts'
 import { all, event, storageOf, to } from './fixtures/events.ts'
@@ -181,33 +185,40 @@ test('appends, publishes and checkpoints of one transaction that are not awaited
   expect(bodies.toSorted()).toEqual(['first', 'fourth', 'second', 'third'])
 })
 
-test('inside an inline function, a publish that others wait with in one batch is refused at once, too', async () => {
-  const broker = await started({ file: scratchFile() })
-  const storage = await storageOf({ broker })
-  const bus = new EventBus(broker, { logger: silentLogger })
-  await bus.start()
-  const publish = (): Promise<void> => bus.publish(Ticked.create({}))
-  const [begun, called] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
-  let reason: unknown
-  const appending = storage.append(to('order-1', [event()]), {
-    inline: async () => {
-      begun.resolve()
-      await called.promise
-      reason = await publish().catch((error: unknown) => error)
-    },
-  })
-  await begun.promise
-  // These wait for the append to end: the file has one writer.
-  const others = [publish(), publish()]
-  called.resolve()
-  await appending
-  await Promise.all(others)
-  expect(reason).toBeInstanceOf(TransactionError)
-  expect(String(reason)).toMatch(
-    /^TransactionError: publish was called inside a function that runs in the transaction of an append/,
-  )
-  await bus.stop()
-})
+test.for<[string, (broker: Broker, storage: EventStorage) => Broker]>([
+  ['SQLite', (broker) => broker],
+  ['a hybrid', (broker) => new HybridBroker({ local: new MemoryBroker(), remote: broker })],
+  ['a broker whose store is in that file', (_, storage) => new KeepingBroker({ broker: new MemoryBroker(), storage })],
+])(
+  'inside an inline function, a publish to %s that others wait with in one batch is refused at once, too',
+  async ([, over]) => {
+    const broker = await started({ file: scratchFile() })
+    const storage = await storageOf({ broker })
+    const bus = new EventBus(over(broker, storage), { logger: silentLogger })
+    await bus.start()
+    const publish = (): Promise<void> => bus.publish(Ticked.create({}))
+    const [begun, called] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    let reason: unknown
+    const appending = storage.append(to('order-1', [event()]), {
+      inline: async () => {
+        begun.resolve()
+        await called.promise
+        reason = await publish().catch((error: unknown) => error)
+      },
+    })
+    await begun.promise
+    // These wait for the append to end: the file has one writer.
+    const others = [publish(), publish()]
+    called.resolve()
+    await appending
+    await Promise.all(others)
+    expect(reason).toBeInstanceOf(TransactionError)
+    expect(String(reason)).toMatch(
+      /^TransactionError: publish was called inside a function that runs in the transaction of an append/,
+    )
+    await bus.stop()
+  },
+)
 
 test('inside an inline function, what would wait for the append that it is part of is refused at once, and the storage goes on', async () => {
   const broker = await started({ file: scratchFile() })

@@ -162,6 +162,8 @@ export interface EventStorage {
   truncateBefore(stream: string, revision: number): Promise<number>
   /** Whether what is appended reaches the groups of this broker by the same commit. Absent: it does not. */
   publishesTo?(broker: Broker): boolean
+  /** As that of `Broker`: throws where the caller is part of something that an append waits for. @throws TransactionError */
+  assertOutside?(): void
   /** Resolves if the store can be reached and written to; else rejects with the reason. */
   ping(): Promise<void>
   /** Releases what it holds. Safe to call twice. */

@@ -176,6 +176,10 @@ export class SqlEventStorage implements EventStorage {
     }
   }
 
+  assertOutside(): void {
+    this.context.executor.assertOutside?.()
+  }
+
   /** They share a log: also where each has its own connection to the database. */
   publishesTo(broker: Broker): boolean {
     return broker instanceof SqlBroker && broker.sharesLogWith(this.broker)
