@@ -57,8 +57,11 @@ function method(channel: number, [kind, name]: readonly [number, number], args: 
   return Buffer.concat([bytes([1, 0, channel, 0, 0, 0, payload.length]), payload, bytes([0xce])])
 }
 
-/** Declares a durable queue, and returns whether the server said yes. All is said at once; the server takes it in turn. */
-async function declare(url: string, passive: boolean): Promise<boolean> {
+/**
+ * Declares durable queues, and returns whether the server said yes to all. All is said at once; the server takes it in turn.
+ * @throws Error if it closes the connection: then it was not asked
+ */
+async function declare(url: string, queues: readonly string[], passive: boolean): Promise<boolean> {
   const { username, password } = new URL(url)
   const login = `\0${username}\0${password}`
   const conversation = Buffer.concat([
@@ -67,13 +70,14 @@ async function declare(url: string, passive: boolean): Promise<boolean> {
     method(0, [10, 31], bytes([0, 1, 0, 2, 0, 0, 0, 0])),
     method(0, [10, 40], bytes(short('/'), [0, 0])),
     method(1, [20, 10], bytes([0])),
-    method(1, [50, 10], bytes([0, 0], short('kept'), [passive ? 3 : 2], [0, 0, 0, 0])),
+    ...queues.map((queue) => method(1, [50, 10], bytes([0, 0], short(queue), [passive ? 3 : 2], [0, 0, 0, 0]))),
   ])
-  const declared = bytes([0, 50, 0, 11], short('kept'))
-  const refused = [bytes([0, 20, 0, 40]), bytes([0, 10, 0, 50])]
+  const declared = bytes([0, 50, 0, 11], short(queues.at(-1) ?? ''))
+  const [noQueue, closed] = [bytes([0, 20, 0, 40]), bytes([0, 10, 0, 50])]
   const answer = await talk(url, conversation, (received) =>
-    [declared, ...refused].some((one) => received.includes(one)),
+    [declared, noQueue, closed].some((one) => received.includes(one)),
   )
+  if (answer.includes(closed)) throw new Error(`RabbitMQ closed the connection: ${JSON.stringify(answer.toString())}`)
   return answer.includes(declared)
 }
 
@@ -102,8 +106,12 @@ export const keepsakes: Readonly<Record<ServerName, Keepsake>> = {
     isThere: async (url) => (await sql(url, 'TABLE kept')) === 'yes',
   },
   rabbitmq: {
-    leave: async (url) => insist('the queue was refused', await declare(url, false)),
-    isThere: (url) => declare(url, true),
+    /**
+     * RabbitMQ 3 confirms a queue when its database has it on the disk, but the note that makes it count may come after that and
+     * then waits up to two seconds for the disk. The database writes in turn, so what is confirmed after it takes it along.
+     */
+    leave: async (url) => insist('the queues were refused', await declare(url, ['kept', 'after'], false)),
+    isThere: (url) => declare(url, ['kept'], true),
   },
   nats: {
     async leave(url) {

@@ -15,6 +15,8 @@ export class StorageProcess extends OtherProcess<Command, Said> {
   /** Appends of `appendOn` that were begun, and those that were confirmed. */
   readonly tried: (readonly Append[])[] = []
   readonly confirmed: (readonly Append[])[] = []
+  /** Events that `fill` has appended. */
+  #filled = 0
 
   constructor(options: ProcessOptions) {
     super(child, options, (said) => {
@@ -22,6 +24,11 @@ export class StorageProcess extends OtherProcess<Command, Said> {
       else if ('trying' in said) this.tried.push(said.trying)
       else this.confirmed.push(said.confirmed)
     })
+  }
+
+  /** Milliseconds; what it has filled is written or read within them at 5,000 events a second. */
+  get #patienceForAll(): number {
+    return LONG + this.#filled / 5
   }
 
   async start(module: string, options: TargetOptions): Promise<void> {
@@ -63,11 +70,12 @@ export class StorageProcess extends OtherProcess<Command, Said> {
   }
 
   async fill(stream: string, count: number, bytes = 200): Promise<void> {
-    await this.call({ do: 'fill', stream, count, bytes }, LONG)
+    this.#filled += count
+    await this.call({ do: 'fill', stream, count, bytes }, this.#patienceForAll)
   }
 
   async drain(options: { readonly stream?: string; readonly page?: number } = {}): Promise<Drained> {
-    return (await this.call({ do: 'drain', ...options }, LONG)) as Drained
+    return (await this.call({ do: 'drain', ...options }, this.#patienceForAll)) as Drained
   }
 
   async cycleListeners(count: number): Promise<void> {

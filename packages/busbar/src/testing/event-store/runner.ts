@@ -22,7 +22,8 @@ export function eventStoreConformance(
   return conformanceOf<StorageContext, StorageCapabilities, StorageTargetModule, StorageCheck>(
     {
       checks: eventStoreChecks,
-      longest: Math.max(complete.patience * 8, 600_000),
+      // Written once and read twice, at 5,000 events a second or more.
+      longest: Math.max(complete.patience * 8, 600_000) + (3 * complete.events) / 5,
       async ask(module, targetOptions) {
         const storage = await module.createStorage(targetOptions)
         await storage.stop()
