@@ -1,7 +1,9 @@
 /** One statement reads several partitions within its bytes, says what it must not read yet, and stores what it hands out. */
 import { Client } from 'pg'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import type { EncodedMessage } from '../message/message.ts'
 import type { Fetch, Next, Wanted } from '../sql/batched.ts'
+import { messageAt } from '../sql/rows.ts'
 import type { Topic } from '../sql/topics.ts'
 import type { PostgresBroker } from './index.ts'
 import { ack, out, spec, until, World } from './fixtures/world.ts'
@@ -127,4 +129,29 @@ test('a member of the publishing process reads a message before other processes 
   }
   // A member may be busy with something else now and then.
   expect(first.filter((text) => text.includes('pg_notify')).length).toBeLessThan(first.length / 2)
+})
+
+test('what is read is what was written, whatever is in it or absent', async () => {
+  const attributes: readonly Partial<EncodedMessage>[] = [
+    {},
+    { subject: 'with; 3 spaces', type: '12 ;', source: '', priority: 'high', revision: 0 },
+    { subject: 'ä', key: '日本', source: '😀;😀', metadata: { correlationId: 'ñ', traceparent: '😀 1' } },
+    { subject: '\u0001one', key: '\u0001\u0001two', source: '-7', version: 12, revision: Number.MAX_SAFE_INTEGER },
+    { time: new Date(-1), body: Uint8Array.of(0, 255, 1), contentType: 'application/octet-stream' },
+    { body: '\u0001text 😀' },
+    { body: '' },
+  ]
+  const sent = attributes.map((some) => {
+    const outgoing = out('body', 'key')
+    return { ...outgoing, message: { ...outgoing.message, ...some } }
+  })
+  await broker.publish(sent)
+  await until(async () => (await readNext(10_000)).rows.length === sent.length)
+  const read = (await readNext(10_000)).rows.map((row) => messageAt(row, 1))
+  const plain = (message: EncodedMessage): EncodedMessage => {
+    return typeof message.body === 'string'
+      ? message
+      : { ...message, body: Uint8Array.from(message.body as Uint8Array) }
+  }
+  expect(read.map(plain)).toEqual(sent.map(({ message }) => message))
 })

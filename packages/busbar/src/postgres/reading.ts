@@ -1,17 +1,18 @@
 import type { Fetch, Fetched, Next, Wanted } from '../sql/batched.ts'
 import type { Statements, Values } from '../sql/executor.ts'
-import { bodySize, MESSAGE_COLUMNS } from '../sql/rows.ts'
+import { bodySize } from '../sql/rows.ts'
 import { cursorArrays } from './cursors.ts'
 import { HORIZON } from './horizon.ts'
+import { PACKED_COLUMNS, packedColumns, unpacked } from './packed.ts'
 import { numbers, texts } from './values.ts'
 
-/** Where in a row the number of its partition is: behind the position and the message. A row is what `Next` holds as it came. */
-const PLACE = 1 + MESSAGE_COLUMNS.length
+/** Where in a row the number of its partition is: behind the message. */
+const PLACE = PACKED_COLUMNS.length
 
-const MESSAGE = MESSAGE_COLUMNS.map((column) => `m.${column}`).join(', ')
+const MESSAGE = PACKED_COLUMNS.map((column) => `m.${column}`).join(', ')
 
 /** In the place of a message, in rows that only say something of their partition. */
-const NO_MESSAGE = ['position', ...MESSAGE_COLUMNS].map(() => 'NULL').join(', ')
+const NO_MESSAGE = PACKED_COLUMNS.map(() => 'NULL').join(', ')
 
 /** Messages after the place `w` that can be read: they are before every transaction that is still open. */
 const READABLE = `busbar_messages b
@@ -28,7 +29,7 @@ const FILLING = `
     ) AS counted WHERE before < w.bytes
   ) END`
 
-const NEXT_ROWS = `SELECT b.position, ${MESSAGE_COLUMNS.map((column) => `b.${column}`).join(', ')} FROM ${READABLE} ${FILLING}`
+const NEXT_ROWS = `SELECT ${packedColumns('b')} FROM ${READABLE} ${FILLING}`
 
 /** Whether there is something that cannot be read yet. */
 const IS_HELD = `EXISTS (SELECT FROM busbar_messages b
@@ -40,7 +41,7 @@ const READ_NEXT = `
     SELECT w.*, ${HORIZON} AS horizon FROM unnest(?::int4[], ?::int4[], ?::text[], ?::int4[], ?::int8[])
       WITH ORDINALITY AS w (topic, partition, position, wanted, bytes, place)
   )
-  SELECT m.position, ${MESSAGE}, w.place FROM w CROSS JOIN LATERAL (${NEXT_ROWS}) AS m
+  SELECT ${MESSAGE}, w.place FROM w CROSS JOIN LATERAL (${NEXT_ROWS}) AS m
   UNION ALL SELECT ${NO_MESSAGE}, w.place FROM w WHERE ${IS_HELD}`
 
 /**
@@ -66,7 +67,7 @@ const FETCH = `
       AND (w.dirty = 1 OR fresh.list IS NOT NULL)
     RETURNING w.place
   )
-  SELECT m.position, ${MESSAGE}, m.place, 0 AS held FROM m
+  SELECT ${MESSAGE}, m.place, 0 AS held FROM m
   UNION ALL SELECT ${NO_MESSAGE}, stored.place, 0 FROM stored
   UNION ALL SELECT ${NO_MESSAGE}, w.place, 1 FROM w WHERE w.wanted > 0 AND ${IS_HELD}`
 
@@ -89,7 +90,7 @@ export async function readNext(
   for (const row of rows) {
     const index = indexOf(row)
     if (row[0] === null) held.add(index)
-    else found[index]?.push(row)
+    else found[index]?.push(unpacked(row))
   }
   let ended = false
   return found.map((all, index) => {
@@ -115,7 +116,7 @@ export async function fetch(sql: Statements, wanted: readonly Fetch[], bytes: nu
   for (const row of rows) {
     const one = found[indexOf(row)]
     if (one === undefined) continue
-    if (row[0] !== null) one.rows.push(row)
+    if (row[0] !== null) one.rows.push(unpacked(row))
     else if (row[PLACE + 1] === 1) one.held = true
     else one.stored = true
   }
