@@ -40,3 +40,8 @@ export function cursorArrays(cursors: readonly Cursor[]): SqlValue[] {
     numbers(cursors.map(({ expires }) => expires)),
   ]
 }
+
+/** The same of one. */
+export function cursorValues({ lease, position, open, expires }: Cursor): SqlValue[] {
+  return [lease.group, lease.topic.id, lease.partition, lease.token, position, open, expires]
+}

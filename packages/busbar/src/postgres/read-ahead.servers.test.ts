@@ -61,6 +61,34 @@ test('a backlog comes to a quick handler whole and in order, and its open list n
   expect(seen.count).toBe(COUNT)
 })
 
+test('messages that come a few at a time are fetched without what others have settled, and no more are named than the prefetch', async () => {
+  const broker = await world.broker()
+  const seen = byKey()
+  const client = await world.client()
+  await client.query(`
+    CREATE TABLE named (number int);
+    CREATE FUNCTION count_named() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      INSERT INTO named SELECT SUM(cardinality(string_to_array(open, ' '))) FROM busbar_cursors;
+      RETURN NULL;
+    END $$;
+    CREATE TRIGGER count_named AFTER UPDATE ON busbar_cursors FOR EACH STATEMENT EXECUTE FUNCTION count_named()`)
+  const prefetch = 8
+  await broker.subscribe(spec({ group: 'readers', prefetch }), (delivery) => {
+    seen.take(delivery)
+    return ack
+  })
+  for (let sent = 0; sent < COUNT / 5;) {
+    const few = backlog().slice(sent, sent + (sent % 3 === 2 ? prefetch : 1))
+    const key = `k${sent % KEYS}`
+    await broker.publish(few.map((one) => ({ ...one, message: { ...one.message, key } })))
+    sent += few.length
+    while (seen.count < sent) await turn()
+  }
+  await until(async () => (await broker.metrics()).groups[0]?.lag === 0)
+  const { rows } = await client.query<{ most: number }>('SELECT MAX(number) AS most FROM named')
+  expect(rows[0]?.most).toBe(prefetch)
+})
+
 test('partitions change hands in the middle of a backlog: none comes twice, none is skipped, keys keep their order', async () => {
   const [first, second] = [await world.broker(), await world.broker()]
   await first.publish(backlog())

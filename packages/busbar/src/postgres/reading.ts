@@ -1,7 +1,7 @@
 import type { Fetch, Fetched, Next, Wanted } from '../sql/batched.ts'
 import type { Statements, Values } from '../sql/executor.ts'
 import { bodySize } from '../sql/rows.ts'
-import { cursorArrays } from './cursors.ts'
+import { cursorArrays, cursorValues } from './cursors.ts'
 import { HORIZON } from './horizon.ts'
 import { PACKED_COLUMNS, packedColumns, unpacked } from './packed.ts'
 import { numbers, texts } from './values.ts'
@@ -14,26 +14,38 @@ const MESSAGE = PACKED_COLUMNS.map((column) => `m.${column}`).join(', ')
 /** In the place of a message, in rows that only say something of their partition. */
 const NO_MESSAGE = PACKED_COLUMNS.map(() => 'NULL').join(', ')
 
-/** Messages after the place `w` that can be read: they are before every transaction that is still open. */
-const READABLE = `busbar_messages b
-  WHERE b.topic = w.topic AND b.partition = w.partition AND b.position > w.position AND b.position < w.horizon
+/** What a statement is told of a partition: columns of `w` where there may be several, parameters where there is one. */
+type Told = Readonly<Record<'topic' | 'partition' | 'position' | 'horizon' | 'wanted' | 'bytes', string>>
+
+/** Messages after a place that can be read: they are before every transaction that is still open. */
+const readable = ({ topic, partition, position, horizon }: Told): string => `busbar_messages b
+  WHERE b.topic = ${topic} AND b.partition = ${partition} AND b.position > ${position} AND b.position < ${horizon}
   ORDER BY b.position LIMIT`
 
 /** As many as fill the bytes. Row by row they are counted only where all of them are too much, since that costs more than reading. */
-const FILLING = `
-  CASE WHEN (SELECT SUM(octet_length(body)) FROM (SELECT b.body FROM ${READABLE} w.wanted) AS sized) <= w.bytes THEN w.wanted
-  ELSE (
+const filling = (told: Told): string => `
+  CASE WHEN (SELECT SUM(octet_length(body)) FROM (SELECT b.body FROM ${readable(told)} ${told.wanted}) AS sized) <= ${told.bytes}
+  THEN ${told.wanted} ELSE (
     SELECT COUNT(*) FROM (
       SELECT SUM(octet_length(body)) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) - octet_length(body) AS before
-      FROM (SELECT b.position, b.body FROM ${READABLE} w.wanted) AS sized
-    ) AS counted WHERE before < w.bytes
+      FROM (SELECT b.position, b.body FROM ${readable(told)} ${told.wanted}) AS sized
+    ) AS counted WHERE before < ${told.bytes}
   ) END`
 
-const NEXT_ROWS = `SELECT ${packedColumns('b')} FROM ${READABLE} ${FILLING}`
+const nextRows = (told: Told): string => `SELECT ${packedColumns('b')} FROM ${readable(told)} ${filling(told)}`
 
 /** Whether there is something that cannot be read yet. */
-const IS_HELD = `EXISTS (SELECT FROM busbar_messages b
-  WHERE b.topic = w.topic AND b.partition = w.partition AND b.position >= w.horizon)`
+const isHeld = ({ topic, partition, horizon }: Told): string => `EXISTS (SELECT FROM busbar_messages b
+  WHERE b.topic = ${topic} AND b.partition = ${partition} AND b.position >= ${horizon})`
+
+const OF_W: Told = {
+  topic: 'w.topic',
+  partition: 'w.partition',
+  position: 'w.position',
+  horizon: 'w.horizon',
+  wanted: 'w.wanted',
+  bytes: 'w.bytes',
+}
 
 /** The horizon is computed once: cold, that takes as long as reading a message. */
 const READ_NEXT = `
@@ -41,8 +53,8 @@ const READ_NEXT = `
     SELECT w.*, ${HORIZON} AS horizon FROM unnest(?::int4[], ?::int4[], ?::text[], ?::int4[], ?::int8[])
       WITH ORDINALITY AS w (topic, partition, position, wanted, bytes, place)
   )
-  SELECT ${MESSAGE}, w.place FROM w CROSS JOIN LATERAL (${NEXT_ROWS}) AS m
-  UNION ALL SELECT ${NO_MESSAGE}, w.place FROM w WHERE ${IS_HELD}`
+  SELECT ${MESSAGE}, w.place FROM w CROSS JOIN LATERAL (${nextRows(OF_W)}) AS m
+  UNION ALL SELECT ${NO_MESSAGE}, w.place FROM w WHERE ${isHeld(OF_W)}`
 
 /**
  * Reads and stores at once: the rows that are read are added to the open list as they are. Its commit does not wait for the
@@ -54,7 +66,7 @@ const FETCH = `
     FROM unnest(?::text[], ?::int4[], ?::int4[], ?::int8[], ?::text[], ?::text[], ?::float8[], ?::int4[], ?::int4[], ?::int8[])
       WITH ORDINALITY AS w (grp, topic, partition, token, position, open, expires, wanted, dirty, bytes, place)
   ), m AS MATERIALIZED (
-    SELECT w.place, m.* FROM w CROSS JOIN LATERAL (${NEXT_ROWS}) AS m
+    SELECT w.place, m.* FROM w CROSS JOIN LATERAL (${nextRows(OF_W)}) AS m
   ), relaxed AS MATERIALIZED (
     SELECT set_config('synchronous_commit', 'off', true) AS setting
   ), stored AS (
@@ -69,7 +81,38 @@ const FETCH = `
   )
   SELECT ${MESSAGE}, m.place, 0 AS held FROM m
   UNION ALL SELECT ${NO_MESSAGE}, stored.place, 0 FROM stored
-  UNION ALL SELECT ${NO_MESSAGE}, w.place, 1 FROM w WHERE w.wanted > 0 AND ${IS_HELD}`
+  UNION ALL SELECT ${NO_MESSAGE}, w.place, 1 FROM w WHERE w.wanted > 0 AND ${isHeld(OF_W)}`
+
+const ALONE: Told = {
+  topic: '$2::int4',
+  partition: '$3::int4',
+  position: '$5::text',
+  horizon: '(SELECT horizon FROM h)',
+  wanted: '$8::int4',
+  bytes: '$10::int8',
+}
+
+/** The same of one partition, as it is mostly where messages come one by one: there what the joins cost is most of the time. */
+const FETCH_ONE = `
+  WITH h AS MATERIALIZED (
+    SELECT ${HORIZON} AS horizon
+  ), m AS MATERIALIZED (
+    ${nextRows(ALONE)}
+  ), relaxed AS MATERIALIZED (
+    SELECT set_config('synchronous_commit', 'off', true) AS setting
+  ), stored AS (
+    UPDATE busbar_cursors c
+    SET position = COALESCE(fresh.last, $5::text), open = concat_ws(' ', NULLIF($6::text, ''), fresh.list), expires = $7::float8
+    FROM relaxed CROSS JOIN (
+      SELECT MAX(position) AS last, string_agg(position, ' ' ORDER BY position) AS list FROM m
+    ) AS fresh
+    WHERE c.grp = $1::text AND c.topic = $2::int4 AND c.partition = $3::int4 AND c.token = $4::int8
+      AND ($9::int4 = 1 OR fresh.list IS NOT NULL)
+    RETURNING 1
+  )
+  SELECT ${MESSAGE}, 1 AS place, 0 AS held FROM m
+  UNION ALL SELECT ${NO_MESSAGE}, 1, 0 FROM stored
+  UNION ALL SELECT ${NO_MESSAGE}, 1, 1 WHERE $8::int4 > 0 AND ${isHeld(ALONE)}`
 
 export async function readNext(
   sql: Statements,
@@ -106,12 +149,16 @@ export async function readNext(
 export async function fetch(sql: Statements, wanted: readonly Fetch[], bytes: number): Promise<readonly Fetched[]> {
   const reading = wanted.filter(({ limit }) => limit > 0)
   const each = share(bytes, reading)
-  const rows = await sql.values(FETCH, [
-    ...cursorArrays(wanted),
-    numbers(wanted.map(({ limit }) => limit)),
-    numbers(wanted.map(({ dirty }) => (dirty ? 1 : 0))),
-    numbers(wanted.map(() => each)),
-  ])
+  const [only] = wanted
+  const rows =
+    wanted.length === 1 && only !== undefined
+      ? await sql.values(FETCH_ONE, [...cursorValues(only), only.limit, only.dirty ? 1 : 0, each])
+      : await sql.values(FETCH, [
+          ...cursorArrays(wanted),
+          numbers(wanted.map(({ limit }) => limit)),
+          numbers(wanted.map(({ dirty }) => (dirty ? 1 : 0))),
+          numbers(wanted.map(() => each)),
+        ])
   const found = wanted.map(() => ({ rows: [] as Values[], held: false, stored: false }))
   for (const row of rows) {
     const one = found[indexOf(row)]

@@ -130,6 +130,11 @@ export class GroupMember implements BrokerSubscription {
     this.balanceAgain = true
   }
 
+  storing(): void {
+    clearTimeout(this.flushTimer)
+    this.flushTimer = undefined
+  }
+
   again(pause: number): void {
     if (pause <= 0) this.wake()
     else setTimeout(() => this.wake(), pause)

@@ -13,6 +13,8 @@ export interface PumpHost {
   lost(partition: OwnedPartition): void
   /** Nothing else is to be done with the database before the next fetch. */
   readonly mayGoOn: boolean
+  /** All that has settled until now is being stored. */
+  storing(): void
   /** Asks for another turn after `pause` milliseconds. */
   again(pause: number): void
 }

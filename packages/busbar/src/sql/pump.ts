@@ -88,7 +88,11 @@ export class Pump {
     const halves = quick && window.room >= 2 * (context.dialect.worthAFetch ?? Infinity)
     const room = halves ? Math.ceil(window.room / 2) : window.room
     // With what others have settled: else the open lists would name more than the window holds.
-    await this.takeOver(this.begin(fetching, owned.filter(needsStoring), room), halves && this.host.mayGoOn)
+    const alone = fetching.length === 1 && !waited && window.unstored <= room / 2
+    const begun = alone
+      ? this.begin(fetching, [], room - window.unstored)
+      : this.begin(fetching, owned.filter(needsStoring), room)
+    await this.takeOver(begun, halves && this.host.mayGoOn)
   }
 
   /** Begins with another partition each time, so that a small window serves all. */
@@ -182,6 +186,10 @@ export class Pump {
     const { context, window } = this.host
     const { executor, dialect } = context
     const touched = [...new Set([...fetching, ...flushing])]
+    if (!this.host.owned().some((one) => needsStoring(one) && !touched.includes(one))) {
+      window.unstored = 0
+      this.host.storing()
+    }
     const budget: Budget = { room, bytes: FETCH_BYTES, suspects: window.mayRunSuspect ? 1 : 0 }
     const expires = Date.now() + context.lease
     const stepsOver = (sql: Statements, each: number): Step[] =>

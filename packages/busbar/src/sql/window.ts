@@ -25,7 +25,9 @@ export class Window {
   handing = true
   /** Deliveries in memory that are not settled. */
   used = 0
-  /** When that became 0 last, by `performance.now()`. */
+  /** Settled, and named as open by what is stored. */
+  unstored = 0
+  /** When `used` became 0 last, by `performance.now()`. */
   emptiedAt = 0
 
   private readonly prefetch: number
@@ -135,6 +137,7 @@ export class Window {
   private acked(partition: OwnedPartition, delivery: HandedOut): void {
     if (delivery.entry !== undefined) return this.keep(partition, delivery, { what: 'ack' })
     this.finish(partition, delivery)
+    this.unstored++
     partition.dirty = true
     if (this.parks && delivery.lane !== undefined) this.nextInLane(partition, delivery.lane)
   }
