@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Found, LeaseName, Wanted } from '../sql/batched.ts'
 import type { Dialect, Position } from '../sql/dialect.ts'
 import type { Statements, Values } from '../sql/executor.ts'
-import { messageColumns } from '../sql/rows.ts'
 import { store, STORE_AT_ONCE, STORE_CURSORS } from './cursors.ts'
 import { LOCK_MIGRATIONS } from './executor.ts'
 import { foreignOf } from './foreign.ts'
@@ -10,7 +9,7 @@ import { heldBack } from './held-back.ts'
 import { migrationsOf } from './migrations.ts'
 import { decodePositions, encodePositions } from './position.ts'
 import { HORIZON, positionOf } from './horizon.ts'
-import { fetch, readNext } from './reading.ts'
+import { fetch, READ_AT, readNext } from './reading.ts'
 import { numbers, texts } from './values.ts'
 
 /** Milliseconds for which a new group waits for transactions that were open when it began. */
@@ -51,8 +50,7 @@ export function postgresDialect(schema: string): Dialect {
     storeAtOnce: (sql, cursors) => store(STORE_AT_ONCE, sql, cursors),
     readAhead: 512,
     look,
-    readAt: `SELECT position, ${messageColumns} FROM busbar_messages
-      WHERE topic = ? AND partition = ? AND position = ANY (?::text[]) ORDER BY position`,
+    readAt: READ_AT,
     listOf: (positions) => `{${positions.join(',')}}`,
     isBefore: (a, b) => (a as string) < (b as string),
     encodePositions,

@@ -4,72 +4,42 @@ import { ofText } from './values.ts'
 
 /** What is not packed: a body may be large, and whoever keeps an id would keep what it was cut from. */
 const APART = ['position', 'id', 'body'] as const
-const NUMBERS = ['time', 'version', 'revision'] as const
-const TEXTS = MESSAGE_COLUMNS.filter((column) => ![...APART, ...NUMBERS].some((one) => one === column))
+const PACKED = MESSAGE_COLUMNS.filter((column) => !APART.some((one) => one === column))
+const NULLABLE: readonly string[] = ['subject', 'key', 'revision', 'priority']
 
-const COUNT = TEXTS.length + NUMBERS.length
-const SPACE = 32
-const MINUS = 45
-const SEMICOLON = 59
-const ZERO = 48
+/** Between two values (U+001F, the unit separator). In JSON it is an escape, so metadata never has it. */
+const SEPARATOR = '\u001f'
+/** In the place of NULL. Nothing is stored as this alone: text that begins with it has it twice (`values.ts`). */
+const ABSENT = '\u0001'
 
 /**
- * The columns that a message is read with: as three of their own and one text with all the others, since each column costs the
- * client far more than cutting it out of a text. The text begins with the bytes of each of `TEXTS` and the values of `NUMBERS`,
- * with a space between two of them and nothing for NULL; then comes a semicolon, then the texts one behind the other.
+ * The columns that a message is read with: three of their own and one text with all the others, since each column costs the client
+ * far more than cutting it out of a text, and the server no less.
  */
 export function packedColumns(table: string): string {
-  const lengths = TEXTS.map((column) => `COALESCE(octet_length(${table}.${column})::text, '')`)
-  const numbers = NUMBERS.map((column) => `COALESCE(${table}.${column}::text, '')`)
-  const head = `concat_ws(' ', ${[...lengths, ...numbers].join(', ')})`
-  const texts = `concat(${TEXTS.map((column) => `${table}.${column}`).join(', ')})`
-  return `${APART.map((column) => `${table}.${column}`).join(', ')}, ${head} || ';' || ${texts} AS packed`
+  const values = PACKED.map((column) => {
+    return NULLABLE.includes(column) ? `COALESCE(${table}.${column}::text, E'\\x01')` : `${table}.${column}`
+  })
+  return `${APART.map((column) => `${table}.${column}`).join(', ')}, concat_ws(E'\\x1f', ${values.join(', ')}) AS packed`
 }
 
 /** Their names, where they are read from elsewhere. */
 export const PACKED_COLUMNS = [...APART, 'packed'] as const
 
 /** Where a column is in what `unpacked` gives: behind the position. */
-const placeOf = (column: string): number => 1 + (MESSAGE_COLUMNS as readonly string[]).indexOf(column)
-const PLACES = [...TEXTS, ...NUMBERS].map(placeOf)
+const PLACES = PACKED.map((column) => 1 + MESSAGE_COLUMNS.indexOf(column))
 
-/** The position and then `MESSAGE_COLUMNS`, of a row that begins with `PACKED_COLUMNS`. */
-export function unpacked([position = null, id = null, body = null, packed]: Values): Values {
-  const text = packed as string
+/**
+ * The position and then `MESSAGE_COLUMNS`, of a row that begins with `PACKED_COLUMNS`. Undefined where a value holds a separator:
+ * such a row has to be read column by column.
+ */
+export function unpacked([position = null, id = null, body = null, packed]: Values): Values | undefined {
+  const values = (packed as string).split(SEPARATOR)
+  if (values.length !== PLACES.length) return undefined
   const row: SqlValue[] = [position, id, null, null, null, null, null, null, null, null, null, null, null, body]
-  const head = headOf(text)
-  let from = head.end
-  let length = 0
-  for (let n = 0; n < TEXTS.length; n++) length += head.values[n] ?? 0
-  // More bytes than letters: it is cut in bytes.
-  const bytes = length === text.length - from ? undefined : Buffer.from(text.slice(from))
-  if (bytes !== undefined) from = 0
-  for (let n = 0; n < COUNT; n++) {
-    const value = head.values[n] ?? null
-    if (value === null || n >= TEXTS.length) row[PLACES[n] as number] = value
-    else {
-      const to = from + value
-      row[PLACES[n] as number] = ofText(bytes === undefined ? text.slice(from, to) : bytes.toString('utf8', from, to))
-      from = to
-    }
+  for (let n = 0; n < values.length; n++) {
+    const value = values[n] as string
+    if (value !== ABSENT) row[PLACES[n] as number] = ofText(value)
   }
   return row
-}
-
-/** The numbers before the semicolon. */
-function headOf(text: string): { readonly values: readonly (number | null)[]; readonly end: number } {
-  const values: (number | null)[] = []
-  let number: number | null = null
-  let isNegative = false
-  let at = 0
-  for (let code = SPACE; code !== SEMICOLON && at < text.length; at++) {
-    code = text.charCodeAt(at)
-    if (code === SPACE || code === SEMICOLON) {
-      values.push(isNegative && number !== null ? -number : number)
-      number = null
-      isNegative = false
-    } else if (code === MINUS) isNegative = true
-    else number = (number ?? 0) * 10 + (code - ZERO)
-  }
-  return { values, end: at }
 }

@@ -134,9 +134,10 @@ test('a member of the publishing process reads a message before other processes 
 test('what is read is what was written, whatever is in it or absent', async () => {
   const attributes: readonly Partial<EncodedMessage>[] = [
     {},
-    { subject: 'with; 3 spaces', type: '12 ;', source: '', priority: 'high', revision: 0 },
+    { subject: 'with\u001fone', type: '\u001f', key: '\u001f\u001f', source: '' },
+    { subject: '', key: '', source: '\u001e', priority: 'high', revision: 0 },
     { subject: 'ä', key: '日本', source: '😀;😀', metadata: { correlationId: 'ñ', traceparent: '😀 1' } },
-    { subject: '\u0001one', key: '\u0001\u0001two', source: '-7', version: 12, revision: Number.MAX_SAFE_INTEGER },
+    { subject: '\u0001', key: '\u0001\u0001two', source: '-7', version: 12, revision: Number.MAX_SAFE_INTEGER },
     { time: new Date(-1), body: Uint8Array.of(0, 255, 1), contentType: 'application/octet-stream' },
     { body: '\u0001text 😀' },
     { body: '' },

@@ -1,6 +1,6 @@
 import type { Fetch, Fetched, Next, Wanted } from '../sql/batched.ts'
 import type { Statements, Values } from '../sql/executor.ts'
-import { bodySize } from '../sql/rows.ts'
+import { bodySize, messageColumns } from '../sql/rows.ts'
 import { cursorArrays, cursorValues } from './cursors.ts'
 import { HORIZON } from './horizon.ts'
 import { PACKED_COLUMNS, packedColumns, unpacked } from './packed.ts'
@@ -114,6 +114,10 @@ const FETCH_ONE = `
   UNION ALL SELECT ${NO_MESSAGE}, 1, 0 FROM stored
   UNION ALL SELECT ${NO_MESSAGE}, 1, 1 WHERE $8::int4 > 0 AND ${isHeld(ALONE)}`
 
+/** Column by column. */
+export const READ_AT = `SELECT position, ${messageColumns} FROM busbar_messages
+  WHERE topic = ? AND partition = ? AND position = ANY (?::text[]) ORDER BY position`
+
 export async function readNext(
   sql: Statements,
   wanted: readonly Wanted[],
@@ -133,8 +137,9 @@ export async function readNext(
   for (const row of rows) {
     const index = indexOf(row)
     if (row[0] === null) held.add(index)
-    else found[index]?.push(unpacked(row))
+    else found[index]?.push(row)
   }
+  await unpackAll(sql, wanted, found)
   let ended = false
   return found.map((all, index) => {
     const read = nextOf(all, wanted[index]?.limit ?? 0, each, held.has(index))
@@ -163,13 +168,39 @@ export async function fetch(sql: Statements, wanted: readonly Fetch[], bytes: nu
   for (const row of rows) {
     const one = found[indexOf(row)]
     if (one === undefined) continue
-    if (row[0] !== null) one.rows.push(unpacked(row))
+    if (row[0] !== null) one.rows.push(row)
     else if (row[PLACE + 1] === 1) one.held = true
     else one.stored = true
   }
+  await unpackAll(
+    sql,
+    wanted.map(({ lease: { topic, partition } }) => ({ topic: topic.id, partition })),
+    found.map((one) => one.rows),
+  )
   return found.map(({ rows: all, held, stored }, index) => {
     return { ...nextOf(all, wanted[index]?.limit ?? 0, each, held), stored }
   })
+}
+
+/** Makes of rows as they came what `Next` holds. Those that cannot be unpacked are read again; what is gone by then is left out. */
+async function unpackAll(
+  sql: Statements,
+  places: readonly Pick<Wanted, 'topic' | 'partition'>[],
+  found: readonly Values[][],
+): Promise<void> {
+  for (const [index, rows] of found.entries()) {
+    let isWhole = true
+    for (const [n, row] of rows.entries()) {
+      const whole = unpacked(row)
+      if (whole === undefined) isWhole = false
+      else rows[n] = whole
+    }
+    const place = places[index]
+    if (isWhole || place === undefined) continue
+    const positions = rows.map(([position = null]) => position)
+    const again = await sql.values(READ_AT, [place.topic, place.partition, `{${positions.join(',')}}`])
+    rows.splice(0, rows.length, ...again)
+  }
 }
 
 function indexOf(row: Values): number {
