@@ -88,11 +88,19 @@ export class Pump {
     const halves = quick && window.room >= 2 * (context.dialect.worthAFetch ?? Infinity)
     const room = halves ? Math.ceil(window.room / 2) : window.room
     // With what others have settled: else the open lists would name more than the window holds.
-    const alone = fetching.length === 1 && !waited && window.unstored <= room / 2
-    const begun = alone
-      ? this.begin(fetching, [], room - window.unstored)
-      : this.begin(fetching, owned.filter(needsStoring), room)
+    const begun =
+      !halves && !waited && this.isSmall(fetching)
+        ? this.begin(fetching, [], room - window.unstored)
+        : this.begin(fetching, owned.filter(needsStoring), room)
     await this.takeOver(begun, halves && this.host.mayGoOn)
+  }
+
+  /** For one partition alone the database is quicker. Then what others have settled is room that is taken until the next flush. */
+  private isSmall(fetching: readonly OwnedPartition[]): boolean {
+    const { window, context } = this.host
+    const [only] = fetching
+    if (context.dialect.fetch === undefined || fetching.length > 1 || only === undefined) return false
+    return only.ahead.length === 0 && window.unstored <= window.room / 2
   }
 
   /** Begins with another partition each time, so that a small window serves all. */
@@ -226,6 +234,8 @@ export class Pump {
         partition.dirty = partition.more = partition.uncertain = true
         partition.dropAhead()
       }
+      // What is stored of them may be older than was thought.
+      window.unstored = Infinity
       throw error
     }
     const quick = this.areQuick
