@@ -41,7 +41,7 @@ export function cursorArrays(cursors: readonly Cursor[]): SqlValue[] {
   ]
 }
 
-/** The same of one. */
+/** The same of one cursor, as plain values. */
 export function cursorValues({ lease, position, open, expires }: Cursor): SqlValue[] {
   return [lease.group, lease.topic.id, lease.partition, lease.token, position, open, expires]
 }

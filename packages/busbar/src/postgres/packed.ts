@@ -4,7 +4,11 @@ import { ofText } from './values.ts'
 
 /** What is not packed: a body may be large, and whoever keeps an id would keep what it was cut from. */
 const APART = ['position', 'id', 'body'] as const
-const PACKED = MESSAGE_COLUMNS.filter((column) => !APART.some((one) => one === column))
+/** A number first: text that began with U+0001 would be taken for a value that does (`values.ts`), before it is cut. */
+const PACKED = [
+  'time',
+  ...MESSAGE_COLUMNS.filter((column) => ![...APART, 'time'].some((one) => one === column)),
+] as const
 const NULLABLE: readonly string[] = ['subject', 'key', 'revision', 'priority']
 
 /** Between two values (U+001F, the unit separator). In JSON it is an escape, so metadata never has it. */

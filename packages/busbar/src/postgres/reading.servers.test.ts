@@ -6,7 +6,7 @@ import type { Fetch, Next, Wanted } from '../sql/batched.ts'
 import { messageAt } from '../sql/rows.ts'
 import type { Topic } from '../sql/topics.ts'
 import type { PostgresBroker } from './index.ts'
-import { ack, out, spec, until, World } from './fixtures/world.ts'
+import { ack, collector, out, spec, until, World } from './fixtures/world.ts'
 
 let world: World
 let broker: PostgresBroker
@@ -131,28 +131,49 @@ test('a member of the publishing process reads a message before other processes 
   expect(first.filter((text) => text.includes('pg_notify')).length).toBeLessThan(first.length / 2)
 })
 
-test('what is read is what was written, whatever is in it or absent', async () => {
-  const attributes: readonly Partial<EncodedMessage>[] = [
-    {},
-    { subject: 'with\u001fone', type: '\u001f', key: '\u001f\u001f', source: '' },
-    { subject: '', key: '', source: '\u001e', priority: 'high', revision: 0 },
-    { subject: 'ä', key: '日本', source: '😀;😀', metadata: { correlationId: 'ñ', traceparent: '😀 1' } },
-    { subject: '\u0001', key: '\u0001\u0001two', source: '-7', version: 12, revision: Number.MAX_SAFE_INTEGER },
-    { time: new Date(-1), body: Uint8Array.of(0, 255, 1), contentType: 'application/octet-stream' },
-    { body: '\u0001text 😀' },
-    { body: '' },
-  ]
+/** Reads them as they are in the log, then has them handed out: many at once, and one that comes alone. */
+async function expectAsWritten(...attributes: readonly Partial<EncodedMessage>[]): Promise<void> {
   const sent = attributes.map((some) => {
     const outgoing = out('body', 'key')
     return { ...outgoing, message: { ...outgoing.message, ...some } }
   })
+  const plain = (message: EncodedMessage): EncodedMessage => {
+    const { body } = message
+    return body instanceof Uint8Array ? { ...message, body: Uint8Array.from(body) } : message
+  }
   await broker.publish(sent)
   await until(async () => (await readNext(10_000)).rows.length === sent.length)
   const read = (await readNext(10_000)).rows.map((row) => messageAt(row, 1))
-  const plain = (message: EncodedMessage): EncodedMessage => {
-    return typeof message.body === 'string'
-      ? message
-      : { ...message, body: Uint8Array.from(message.body as Uint8Array) }
+  const published = sent.map(({ message }) => message)
+  expect(read.map(plain)).toEqual(published)
+
+  const { seen, deliver } = collector()
+  await broker.subscribe(spec(), deliver)
+  await until(() => seen.length === sent.length)
+  for (const one of sent) {
+    await broker.publish([one])
+    await until(() => seen.length === published.length + 1)
+    published.push(one.message)
   }
-  expect(read.map(plain)).toEqual(sent.map(({ message }) => message))
+  expect(seen.map(({ message }) => plain(message))).toEqual(published)
+}
+
+test('what is read is what was written, whatever is in it or absent', async () => {
+  await expectAsWritten(
+    {},
+    { subject: '', key: '', source: '\u001e', priority: 'high', revision: 0 },
+    { subject: 'ä', key: '日本', source: '😀;😀', metadata: { correlationId: 'ñ', traceparent: '😀 1' } },
+    { subject: '\u0001', key: '\u0001\u0001two', source: '-7', version: 12, revision: Number.MAX_SAFE_INTEGER },
+    { time: new Date(-1), body: Uint8Array.of(0, 255, 1), contentType: 'application/octet-stream' },
+    { type: '\u0001YWJj', source: '\u0001', body: '\u0001text 😀' },
+    { type: '', source: '', contentType: '', body: '' },
+  )
+})
+
+test('also where values hold what stands between them', async () => {
+  await expectAsWritten(
+    { subject: 'with\u001fone', type: '\u001f', key: '\u001f\u001f', source: '' },
+    { contentType: '\u001f', key: '\u0001\u001f' },
+    {},
+  )
 })

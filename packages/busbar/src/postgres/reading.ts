@@ -92,7 +92,10 @@ const ALONE: Told = {
   bytes: '$10::int8',
 }
 
-/** The same of one partition, as it is mostly where messages come one by one: there what the joins cost is most of the time. */
+/**
+ * The same of one partition, as it is mostly where messages come one by one: there what the joins cost is most of the time.
+ * Its parameters are `cursorValues`, then what is wanted, whether the cursor is dirty, and the bytes.
+ */
 const FETCH_ONE = `
   WITH h AS MATERIALIZED (
     SELECT ${HORIZON} AS horizon
@@ -182,7 +185,10 @@ export async function fetch(sql: Statements, wanted: readonly Fetch[], bytes: nu
   })
 }
 
-/** Makes of rows as they came what `Next` holds. Those that cannot be unpacked are read again; what is gone by then is left out. */
+/**
+ * Makes of rows as they came what `Next` holds. Where one cannot be unpacked, those of its partition are read again, column by column;
+ * what is gone by then is left out.
+ */
 async function unpackAll(
   sql: Statements,
   places: readonly Pick<Wanted, 'topic' | 'partition'>[],
@@ -198,7 +204,7 @@ async function unpackAll(
     const place = places[index]
     if (isWhole || place === undefined) continue
     const positions = rows.map(([position = null]) => position)
-    const again = await sql.values(READ_AT, [place.topic, place.partition, `{${positions.join(',')}}`])
+    const again = await sql.values(READ_AT, [place.topic, place.partition, texts(positions)])
     rows.splice(0, rows.length, ...again)
   }
 }

@@ -25,7 +25,7 @@ export class Window {
   handing = true
   /** Deliveries in memory that are not settled. */
   used = 0
-  /** Settled, and named as open by what is stored. */
+  /** Most that have settled and are still named as open by what is stored. Infinity: it is not known. */
   unstored = 0
   /** When `used` became 0 last, by `performance.now()`. */
   emptiedAt = 0
