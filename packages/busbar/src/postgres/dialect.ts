@@ -48,7 +48,7 @@ export function postgresDialect(schema: string): Dialect {
     worthAFetch: 50,
     storeCursors: (sql, cursors) => store(STORE_CURSORS, sql, cursors),
     storeAtOnce: (sql, cursors) => store(STORE_AT_ONCE, sql, cursors),
-    readAhead: 512,
+    readAhead: 200,
     look,
     readAt: READ_AT,
     listOf: (positions) => `{${positions.join(',')}}`,

@@ -46,17 +46,23 @@ export async function advanceAtOnce(
   return steps.map((step) => step.result())
 }
 
-/** The same for steps that are plain and take only what was read ahead: one statement that stores cursors. */
+/**
+ * The same for steps that are plain and take only what was read ahead: one statement that stores cursors. `meanwhile` is
+ * called when it is on its way.
+ */
 export async function advanceAhead(
   sql: Statements,
   dialect: Dialect,
   steps: readonly Step[],
   budget: Budget,
+  meanwhile: () => void,
 ): Promise<Advanced[]> {
   let left = budget.room
-  for (const step of steps) if (left > 0) left -= await step.takeAhead(left)
+  for (const step of steps) if (left > 0) left -= step.takeAhead(left)
   const { cursors, storing } = await cursorsOf(steps)
-  const kept = (await dialect.storeAtOnce?.(sql, cursors)) ?? []
+  const stored = dialect.storeAtOnce?.(sql, cursors)
+  meanwhile()
+  const kept = (await stored) ?? []
   for (const [index, step] of storing.entries()) if (kept[index] !== true) step.lost = true
   return steps.map((step) => step.result())
 }

@@ -31,7 +31,7 @@ export interface Batched {
   fetch?(sql: Statements, wanted: readonly Fetch[], bytes: number): Promise<readonly Fetched[]>
   /** `storeCursors` as a transaction of its own, which a crash of the server may take back. */
   storeAtOnce?(sql: Statements, cursors: readonly Cursor[]): Promise<readonly boolean[]>
-  /** Messages that are read before there is room for them, where handlers are quick (`read-ahead.ts`). Only with `storeAtOnce`. */
+  /** Least number of messages that are read at once before there is room for them, where handlers are quick (`read-ahead.ts`). Only with `storeAtOnce`. */
   readonly readAhead?: number
   /** Messages of one partition that are worth a `fetch`: where handlers are quick, fewer partitions are read at once. */
   readonly worthAFetch?: number

@@ -150,13 +150,7 @@ export class GroupMember implements BrokerSubscription {
     })
   }
 
-  /** Nobody waits for anything but the next messages. */
-  get mayGoOn(): boolean {
-    return !this.flushDue && !this.lookAgain && !this.balanceAgain
-  }
-
   private async work(): Promise<void> {
-    if (await this.pump.land(this.mayGoOn)) return
     if (this.balanceAgain && performance.now() >= this.balancedAt + BALANCE_EVERY) await this.balance()
     if (this.lookAgain) {
       this.lookAgain = false
@@ -179,7 +173,6 @@ export class GroupMember implements BrokerSubscription {
   }
 
   private async beat(): Promise<void> {
-    await this.pump.land(false)
     await this.holdings.beat()
     await this.balance()
     this.wake()
@@ -230,10 +223,7 @@ export class GroupMember implements BrokerSubscription {
     await this.quiet.reached(undefined)
     clearInterval(this.heartbeat)
     try {
-      await this.turn(async () => {
-        await this.pump.land(false).catch(() => {})
-        await this.holdings.giveUp()
-      })
+      await this.turn(() => this.holdings.giveUp())
     } catch (error) {
       const fields = { group: this.group, err: String(error) }
       this.context.logger.error(fields, 'cannot release the partitions: others take them when the lease is over')

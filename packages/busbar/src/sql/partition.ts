@@ -1,3 +1,4 @@
+import { Ahead } from './ahead.ts'
 import type { Failure, Redeliver } from '../broker/index.ts'
 import type { Dialect, Position } from './dialect.ts'
 import { type DeliveryOwner, type HandedOut, isUnsettled } from './delivery.ts'
@@ -34,8 +35,8 @@ export class OwnedPartition implements LeaseName, DeliveryOwner {
   position: Position
   /** Taken over and not read again yet, in order: they come before the log goes on. */
   backlog: OpenItem[]
-  /** Read from the log before there was room for it, in order: comes after `position` and the backlog. Nobody has it. */
-  readonly ahead: Values[] = []
+  /** Comes after `position` and the backlog. */
+  readonly ahead = new Ahead(this)
   /** Up to here the log has been read. */
   readTo: Position
   /** The log is being read on from there. */
@@ -153,14 +154,14 @@ export class OwnedPartition implements LeaseName, DeliveryOwner {
   }
 
   keepAhead(rows: readonly Values[]): void {
-    this.ahead.push(...rows)
+    this.ahead.keep(rows)
     this.readTo = rows.at(-1)?.[0] ?? this.readTo
   }
 
   /** What was read ahead is read again. */
   dropAhead(): void {
     if (this.ahead.length > 0) this.more = true
-    this.ahead.length = 0
+    this.ahead.clear()
     this.readTo = this.position
   }
 
@@ -179,7 +180,7 @@ export class OwnedPartition implements LeaseName, DeliveryOwner {
   /** It is not ours any more: whoever still works on something of it is told. */
   lose(): void {
     this.lost = true
-    this.ahead.length = 0
+    this.ahead.clear()
     for (const delivery of this.all()) delivery.abort()
     this.resolveStored(this.storedWaiters)
   }

@@ -11,8 +11,6 @@ export interface PumpHost {
   owned(): readonly OwnedPartition[]
   /** The lease was lost. */
   lost(partition: OwnedPartition): void
-  /** Nothing else is to be done with the database before the next fetch. */
-  readonly mayGoOn: boolean
   /** All that has settled until now is being stored. */
   storing(): void
   /** Asks for another turn after `pause` milliseconds. */

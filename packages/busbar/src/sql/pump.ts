@@ -14,16 +14,6 @@ const FETCH_BYTES = 8 * 1024 * 1024
 /** Milliseconds in which handlers that are quick have done with what was fetched. */
 const QUICK = 10
 
-/** A fetch that is under way. */
-interface Fetching {
-  readonly touched: readonly OwnedPartition[]
-  readonly found: Promise<readonly Advanced[]>
-  /** Partitions whose log is being read by it. */
-  readonly moving: readonly OwnedPartition[]
-  /** Messages that it may bring. */
-  readonly room: number
-}
-
 /** Moves messages between the database and the window of a member: verdicts one way, what comes next the other. */
 export class Pump {
   private readonly host: PumpHost
@@ -33,8 +23,6 @@ export class Pump {
   private rotation = 0
   /** The turn before was not for what was read ahead. */
   private turned = false
-  /** Begun while the handlers still had the messages before. */
-  private ahead: Fetching | undefined
   /** The last fetch brought all that it might, at this `performance.now()`. */
   private filled = false
   private fetchedAt = 0
@@ -63,17 +51,6 @@ export class Pump {
     return false
   }
 
-  /**
-   * Takes over the fetch that was begun ahead, if there is one: whatever else writes to partitions of this member comes
-   * after that. Resolves to whether the next one is under way by now, which is only if `mayGoOn`.
-   */
-  async land(mayGoOn: boolean): Promise<boolean> {
-    const { ahead } = this
-    this.ahead = undefined
-    if (ahead !== undefined) await this.takeOver(ahead, mayGoOn)
-    return this.ahead !== undefined
-  }
-
   /** Fetches if there is room for it, and stores what has settled if `flush`, or if it fetches anyway. */
   async turn(flush: boolean): Promise<void> {
     await this.verdicts.storeAll()
@@ -85,14 +62,21 @@ export class Pump {
     const fetching = window.wantsMore || (flush && window.handing && window.room > 0) ? this.ready(owned, quick) : []
     const waited = flush ? owned.some(needsStoring) : isAwaited
     if (fetching.length === 0 && !waited) return
-    const halves = quick && window.room >= 2 * (context.dialect.worthAFetch ?? Infinity)
-    const room = halves ? Math.ceil(window.room / 2) : window.room
-    // With what others have settled: else the open lists would name more than the window holds.
-    const begun =
-      !halves && !waited && this.isSmall(fetching)
-        ? this.begin(fetching, [], room - window.unstored)
-        : this.begin(fetching, owned.filter(needsStoring), room)
-    await this.takeOver(begun, halves && this.host.mayGoOn)
+    const isSmall = !waited && this.isSmall(fetching)
+    const touched = isSmall ? fetching : [...new Set([...fetching, ...owned.filter(needsStoring)])]
+    // What is not stored with it is still named as open.
+    const room = window.room - (isSmall ? window.unstored : 0)
+    try {
+      this.takeOver(await this.advance(touched, fetching, room), room)
+    } catch (error) {
+      for (const partition of touched) {
+        partition.dirty = partition.more = partition.uncertain = true
+        partition.dropAhead()
+      }
+      // What is stored of them may be older than was thought.
+      window.unstored = Infinity
+      throw error
+    }
   }
 
   /** For one partition alone the database is quicker. Then what others have settled is room that is taken until the next flush. */
@@ -112,7 +96,10 @@ export class Pump {
     if (read.length > 0) {
       // In turns, so that neither waits for ever.
       this.turned = own.length > 0 && !this.turned
-      return this.turned ? own : this.filling(read)
+      if (this.turned) return own
+      const few = this.filling(read, this.host.window.room)
+      this.rotation = (this.rotation % read.length) + few.length
+      return few
     }
     const { worthAFetch } = this.host.context.dialect
     const first = this.rotation % ready.length
@@ -122,8 +109,7 @@ export class Pump {
   }
 
   /** As many of those with messages in memory as fill the room. */
-  private filling(read: readonly OwnedPartition[]): OwnedPartition[] {
-    const { room } = this.host.window
+  private filling(read: readonly OwnedPartition[], room: number): OwnedPartition[] {
     const first = this.rotation % read.length
     const few: OwnedPartition[] = []
     let there = 0
@@ -132,8 +118,13 @@ export class Pump {
       few.push(one)
       there += one.ahead.length
     }
-    this.rotation = first + few.length
     return few
+  }
+
+  /** What is handed out next as it looks, as far as it is here. */
+  private prepareNext(room: number): void {
+    const read = this.host.owned().filter(({ ahead }) => ahead.length > 0)
+    for (const { ahead } of this.filling(read, room)) ahead.prepare(room)
   }
 
   /**
@@ -176,24 +167,14 @@ export class Pump {
     return first !== undefined && (!first.suspect || (window.mayRunSuspect && !window.waits(partition)))
   }
 
-  /** Half a window is fetched while the handlers have the other half: where both are quick, neither waits for the other. */
-  private fetchAhead(): void {
-    const { window } = this.host
-    const owned = this.host.owned()
-    const inTheWay = owned.some((one) => one.draining || one.toStore.length + one.storedWaiters.length > 0)
-    if (inTheWay || !window.handing || window.room <= 0) return
-    const fetching = this.ready(owned, true)
-    if (fetching.length === 0) return
-    const ahead = this.begin(fetching, owned.filter(needsStoring), window.room)
-    const wake = (): void => this.host.again(0)
-    ahead.found.then(wake, wake)
-    this.ahead = ahead
-  }
-
-  private begin(fetching: readonly OwnedPartition[], flushing: readonly OwnedPartition[], room: number): Fetching {
+  /** One step of the partitions that are `touched`, of which some are `fetching`. */
+  private advance(
+    touched: readonly OwnedPartition[],
+    fetching: readonly OwnedPartition[],
+    room: number,
+  ): Promise<readonly Advanced[]> {
     const { context, window } = this.host
     const { executor, dialect } = context
-    const touched = [...new Set([...fetching, ...flushing])]
     if (!this.host.owned().some((one) => needsStoring(one) && !touched.includes(one))) {
       window.unstored = 0
       this.host.storing()
@@ -209,35 +190,20 @@ export class Pump {
     if (dialect.storeAtOnce !== undefined && fetching.every(({ ahead }) => ahead.length > 0)) {
       const steps = stepsOver(executor, room)
       if (steps.every((step) => step.isPlain)) {
-        return { touched, moving: [], found: advanceAhead(executor, dialect, steps, budget), room }
+        return advanceAhead(executor, dialect, steps, budget, () => this.prepareNext(room))
       }
     }
     for (const partition of fetching) partition.dropAhead()
     const each = Math.ceil(room / Math.max(1, fetching.length))
     if (dialect.fetch !== undefined) {
       const steps = stepsOver(executor, each)
-      if (steps.every((step) => step.isPlain)) {
-        return { touched, moving: fetching, found: advanceAtOnce(executor, dialect, steps, budget), room }
-      }
+      if (steps.every((step) => step.isPlain)) return advanceAtOnce(executor, dialect, steps, budget)
     }
-    const found = executor.write((sql) => advance(sql, dialect, stepsOver(sql, each), budget))
-    return { touched, moving: fetching, found, room }
+    return executor.write((sql) => advance(sql, dialect, stepsOver(sql, each), budget))
   }
 
-  private async takeOver({ touched, found: pending, room }: Fetching, mayGoOn: boolean): Promise<void> {
+  private takeOver(found: readonly Advanced[], room: number): void {
     const { window } = this.host
-    let found: readonly Advanced[]
-    try {
-      found = await pending
-    } catch (error) {
-      for (const partition of touched) {
-        partition.dirty = partition.more = partition.uncertain = true
-        partition.dropAhead()
-      }
-      // What is stored of them may be older than was thought.
-      window.unstored = Infinity
-      throw error
-    }
     const quick = this.areQuick
     let fetched = 0
     for (const step of found) {
@@ -251,10 +217,7 @@ export class Pump {
     this.filled = fetched >= room || this.readAhead.busy
     this.wereQuick = quick && this.filled
     this.fetchedAt = performance.now()
-    if (mayGoOn && quick && this.filled) {
-      this.fetchAhead()
-      this.readAhead.begin(this.ahead?.moving ?? [])
-    }
+    if (this.wereQuick) this.readAhead.begin()
     for (const { partition, aside, fresh } of found) {
       for (const delivery of aside) window.handOut(partition, delivery)
       for (const delivery of fresh) window.handOut(partition, delivery)

@@ -4,7 +4,7 @@ import type { OwnedPartition } from './partition.ts'
 import type { PumpHost } from './pump-host.ts'
 
 /** Partitions read at once. */
-const PARTITIONS = 4
+const PARTITIONS = 2
 
 /** Bytes of bodies read at once, about. */
 const BYTES = 1024 * 1024
@@ -27,21 +27,24 @@ export class ReadAhead {
     this.onHeld = onHeld
   }
 
-  /** Reads on, unless that is under way or enough is there. What is `moving` cannot be told where to go on. */
-  begin(moving: readonly OwnedPartition[]): void {
-    const { readAhead: most } = this.host.context.dialect
-    if (most === undefined || this.busy) return
+  /** Reads on, unless that is under way or enough is there. */
+  begin(): void {
+    const { context, window } = this.host
+    const { readAhead: least } = context.dialect
+    if (least === undefined || this.busy) return
+    // As much as is handed out in two goes: the statements are short, and what is handed out next waits for none of them.
+    const rows = Math.max(least, 2 * window.prefetch)
     const owned = this.host.owned()
     const there = owned.reduce((sum, { ahead }) => sum + ahead.length, 0)
-    if (there > most / 2) return
+    if (there > rows) return
     const now = performance.now()
-    const readable = owned.filter((one) => mayBeRead(one, now) && !moving.includes(one))
+    const readable = owned.filter((one) => mayBeRead(one, now))
     if (readable.length === 0) return
     const first = this.rotation % readable.length
     const few = [...readable.slice(first), ...readable.slice(0, first)].slice(0, PARTITIONS)
     this.rotation = first + few.length
     this.busy = true
-    void this.read(few, Math.ceil(most / few.length)).finally(() => {
+    void this.read(few, Math.ceil(rows / few.length)).finally(() => {
       this.busy = false
       this.host.again(0)
     })

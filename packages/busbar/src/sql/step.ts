@@ -191,11 +191,12 @@ export class Step {
     return true
   }
 
-  /** Takes at most `left` of what was read ahead; gives how many. */
-  async takeAhead(left: number): Promise<number> {
-    const rows = this.partition.ahead.splice(0, Math.min(this.room, left))
-    await this.takeLog({ rows, more: false, held: false })
-    return rows.length
+  /** Takes at most `left` of what was read ahead; gives how many. Of a plain step, which parks nothing. */
+  takeAhead(left: number): number {
+    const taken = this.partition.ahead.take(Math.min(this.room, left))
+    for (const delivery of taken) this.takeFresh(delivery)
+    this.position = taken.at(-1)?.origin ?? this.position
+    return taken.length
   }
 
   async takeLog(next: Next): Promise<void> {

@@ -21,6 +21,7 @@ export interface WindowEvents {
  * counts at once and is stored with the next cursor; every other verdict counts when it is stored.
  */
 export class Window {
+  readonly prefetch: number
   /** False: nothing is handed out any more. */
   handing = true
   /** Deliveries in memory that are not settled. */
@@ -30,7 +31,6 @@ export class Window {
   /** When `used` became 0 last, by `performance.now()`. */
   emptiedAt = 0
 
-  private readonly prefetch: number
   private readonly parks: boolean
   private readonly deliver: Deliver
   private readonly events: WindowEvents
