@@ -34,6 +34,8 @@ export class GroupMember implements BrokerSubscription {
   private turns: Promise<void> = Promise.resolve()
   /** Turns that are under way or wait for those before them. */
   private turning = 0
+  /** The turn that is under way waits for nothing any more: it hands out what it has found. */
+  private handingOut = false
   private readonly endSignals: (() => void)[] = []
   private beatDue = false
   private flushDue = false
@@ -56,11 +58,7 @@ export class GroupMember implements BrokerSubscription {
     this.spec = spec
     this.group = spec.group
     this.onStopped = onStopped
-    this.window = new Window(spec, deliver, (partition, urgent) => {
-      if (urgent || partition.draining || this.window.wantsMore) this.wake()
-      else this.flushSoon()
-      this.quiet.check()
-    })
+    this.window = new Window(spec, deliver, (partition, urgent) => this.settled(partition, urgent))
     this.holdings = new Holdings(this)
     this.pump = new Pump(this)
   }
@@ -124,6 +122,13 @@ export class GroupMember implements BrokerSubscription {
     else setImmediate(turn)
   }
 
+  private settled(partition: OwnedPartition, urgent: boolean): void {
+    const { window, pump } = this
+    if (urgent || partition.draining || (window.wantsMore && (this.scheduled || pump.hasWork))) this.wake()
+    else this.flushSoon()
+    this.quiet.check()
+  }
+
   private beatSoon(): void {
     this.beatDue = true
     this.wake()
@@ -144,6 +149,7 @@ export class GroupMember implements BrokerSubscription {
     await this.holdings.releaseDrained()
     const { hasWork } = this.pump
     if (hasWork && this.window.wantsMore) return this.wake()
+    this.handingOut = true
     this.pump.handOutTaken()
     if (hasWork && this.window.wantsMore) this.wake()
     else if (this.pump.isDirty || (hasWork && this.window.used > 0 && this.window.room > 0)) this.flushSoon()
@@ -182,7 +188,9 @@ export class GroupMember implements BrokerSubscription {
   }
 
   readBehind(partition: OwnedPartition, redis: Redis): boolean {
-    if (this.gone || this.turning > 0 || performance.now() < this.retryAt) return false
+    // What a handler publishes comes while the turn that handed out to it is not over.
+    const free = this.turning === 0 || (this.turning === 1 && this.handingOut)
+    if (!free || this.gone || performance.now() < this.retryAt) return false
     if (!this.pump.mayReadBehind(partition)) return false
     this.turning++
     this.turns = this.concluded(this.pump.readBehind(partition, redis).then(() => this.turned()))
@@ -192,14 +200,19 @@ export class GroupMember implements BrokerSubscription {
   private concluded(turn: Promise<void>): Promise<void> {
     return turn.then(
       () => {
-        this.turning--
+        this.over()
         this.failures = 0
       },
       (error: unknown) => {
-        this.turning--
+        this.over()
         this.failed(error)
       },
     )
+  }
+
+  private over(): void {
+    this.turning--
+    this.handingOut = false
   }
 
   private failed(error: unknown): void {

@@ -179,7 +179,8 @@ export class GroupMember implements BrokerSubscription {
   }
 
   private settled(partition: OwnedPartition, urgent: boolean): void {
-    if (urgent || partition.draining || this.window.wantsMore) this.wake()
+    const { window, pump } = this
+    if (urgent || partition.draining || (window.wantsMore && (this.scheduled || pump.hasWork))) this.wake()
     else this.flushSoon()
     this.quiet.check()
   }
