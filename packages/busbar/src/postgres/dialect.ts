@@ -9,7 +9,7 @@ import { heldBack } from './held-back.ts'
 import { migrationsOf } from './migrations.ts'
 import { decodePositions, encodePositions } from './position.ts'
 import { HORIZON, positionOf } from './horizon.ts'
-import { fetch, READ_AT, readNext } from './reading.ts'
+import { fetch, fetchBehind, READ_AT, readNext } from './reading.ts'
 import { numbers, texts } from './values.ts'
 
 /** Milliseconds for which a new group waits for transactions that were open when it began. */
@@ -45,6 +45,7 @@ export function postgresDialect(schema: string): Dialect {
     head,
     readNext,
     fetch,
+    fetchBehind,
     worthAFetch: 50,
     storeCursors: (sql, cursors) => store(STORE_CURSORS, sql, cursors),
     storeAtOnce: (sql, cursors) => store(STORE_AT_ONCE, sql, cursors),

@@ -19,6 +19,9 @@ export interface PostgresExecutorOptions {
 /** The advisory lock of whoever makes or changes tables, the same for all schemas: it is rare. */
 export const LOCK_MIGRATIONS = `SELECT pg_advisory_xact_lock(1651864418)`
 
+/** Milliseconds that a statement may go on after the deadline of a stop, and then between two looks at what still does. */
+const LATE = 1_000
+
 /** Milliseconds after which a connection beyond the first that nobody used is closed. */
 const IDLE = 5_000
 
@@ -34,6 +37,7 @@ export class PostgresExecutor implements Executor {
   private readonly hints: Hints | undefined
   private readonly links: Link[] = []
   private sweeping: NodeJS.Timeout | undefined
+  private deadline: NodeJS.Timeout | undefined
 
   constructor(options: PostgresExecutorOptions) {
     this.connector = options.connector
@@ -107,10 +111,12 @@ export class PostgresExecutor implements Executor {
 
   hurry(milliseconds: number): void {
     this.connector.hurryUp(milliseconds)
+    this.deadline ??= setTimeout(() => this.cutLate(), milliseconds + LATE)
   }
 
   async close(): Promise<void> {
     clearTimeout(this.sweeping)
+    clearTimeout(this.deadline)
     this.connector.close()
     await Promise.all([...this.links.map((link) => link.close()), this.hints?.close()])
   }
@@ -136,6 +142,12 @@ export class PostgresExecutor implements Executor {
       link.close().catch(() => {})
     }
     if (this.links.length > 1) this.sweeping = setTimeout(() => this.sweep(), IDLE).unref()
+  }
+
+  /** Somebody may hold a lock that a statement waits for, and a stop must not wait with it. */
+  private cutLate(): void {
+    for (const link of this.links) link.cut()
+    this.deadline = setTimeout(() => this.cutLate(), LATE)
   }
 
   /** What only reads may be asked again where the connection broke. */

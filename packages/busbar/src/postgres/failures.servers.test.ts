@@ -238,6 +238,20 @@ test('a statement that takes longer than statementTimeout is ended by the server
   await broker.publish([out('3')])
 })
 
+test('a broker stops by its deadline though somebody holds a lock that it waits for', async () => {
+  const broker = await world.broker({ statementTimeout: 3_600_000 })
+  const { seen, deliver } = collector()
+  await broker.subscribe(spec(), deliver)
+  await broker.publish([out('1')])
+  await until(() => seen.length === 1)
+  const client = await world.client()
+  await client.query('BEGIN')
+  await client.query('SELECT * FROM busbar_cursors FOR UPDATE')
+  await broker.stop({ deadline: 100 })
+  await expect(broker.publish([out('2')])).rejects.toThrow(/was stopped/)
+  await client.query('COMMIT')
+})
+
 test('options that cannot work are refused with their name', () => {
   const make = (options: PostgresBrokerOptions) => () => new PostgresBroker({ logger: quiet, ...options })
   expect(make({ url: 'http://user:hidden@x' })).toThrow(/url is no Postgres URL/)

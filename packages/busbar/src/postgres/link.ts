@@ -80,6 +80,11 @@ export class Link {
     if (client !== undefined) await new Promise<void>((resolve) => client.once('end', () => resolve()))
   }
 
+  /** Whoever waits for an answer fails now. */
+  cut(): void {
+    if (this.live !== undefined && this.load > 0) cutOff(this.live)
+  }
+
   async close(): Promise<void> {
     const client = this.live
     this.live = undefined

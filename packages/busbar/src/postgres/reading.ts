@@ -92,11 +92,15 @@ const ALONE: Told = {
   bytes: '$10::int8',
 }
 
+const CURSOR = 'c.grp = $1::text AND c.topic = $2::int4 AND c.partition = $3::int4'
+
 /**
  * The same of one partition, as it is mostly where messages come one by one: there what the joins cost is most of the time.
  * Its parameters are `cursorValues`, then what is wanted, whether the cursor is dirty, and the bytes.
+ *
+ * @param mine A condition for the cursor to be stored.
  */
-const FETCH_ONE = `
+const fetchOne = (mine: string): string => `
   WITH h AS MATERIALIZED (
     SELECT ${HORIZON} AS horizon
   ), m AS MATERIALIZED (
@@ -109,13 +113,17 @@ const FETCH_ONE = `
     FROM relaxed CROSS JOIN (
       SELECT MAX(position) AS last, string_agg(position, ' ' ORDER BY position) AS list FROM m
     ) AS fresh
-    WHERE c.grp = $1::text AND c.topic = $2::int4 AND c.partition = $3::int4 AND c.token = $4::int8
-      AND ($9::int4 = 1 OR fresh.list IS NOT NULL)
+    WHERE ${CURSOR} AND c.token = $4::int8 AND ${mine} AND ($9::int4 = 1 OR fresh.list IS NOT NULL)
     RETURNING 1
   )
   SELECT ${MESSAGE}, 1 AS place, 0 AS held FROM m
   UNION ALL SELECT ${NO_MESSAGE}, 1, 0 FROM stored
   UNION ALL SELECT ${NO_MESSAGE}, 1, 1 WHERE $8::int4 > 0 AND ${isHeld(ALONE)}`
+
+const FETCH_ONE = fetchOne('true')
+
+/** Where somebody else has locked the cursor nothing is stored: what is behind it on the connection must not wait. */
+const FETCH_BEHIND = fetchOne(`EXISTS (SELECT FROM busbar_cursors c WHERE ${CURSOR} FOR UPDATE SKIP LOCKED)`)
 
 /** Column by column. */
 export const READ_AT = `SELECT position, ${messageColumns} FROM busbar_messages
@@ -155,33 +163,54 @@ export async function readNext(
 }
 
 export async function fetch(sql: Statements, wanted: readonly Fetch[], bytes: number): Promise<readonly Fetched[]> {
-  const reading = wanted.filter(({ limit }) => limit > 0)
-  const each = share(bytes, reading)
   const [only] = wanted
-  const rows =
-    wanted.length === 1 && only !== undefined
-      ? await sql.values(FETCH_ONE, [...cursorValues(only), only.limit, only.dirty ? 1 : 0, each])
-      : await sql.values(FETCH, [
-          ...cursorArrays(wanted),
-          numbers(wanted.map(({ limit }) => limit)),
-          numbers(wanted.map(({ dirty }) => (dirty ? 1 : 0))),
-          numbers(wanted.map(() => each)),
-        ])
+  if (wanted.length === 1 && only !== undefined) return [await one(FETCH_ONE, sql, only, bytes)]
+  const each = share(
+    bytes,
+    wanted.filter(({ limit }) => limit > 0),
+  )
+  const rows = await sql.values(FETCH, [
+    ...cursorArrays(wanted),
+    numbers(wanted.map(({ limit }) => limit)),
+    numbers(wanted.map(({ dirty }) => (dirty ? 1 : 0))),
+    numbers(wanted.map(() => each)),
+  ])
+  return fetched(sql, wanted, rows, each)
+}
+
+/** Undefined: nothing was stored, and so nothing is handed out. */
+export async function fetchBehind(sql: Statements, wanted: Fetch, bytes: number): Promise<Fetched | undefined> {
+  const found = await one(FETCH_BEHIND, sql, wanted, bytes)
+  return found.stored ? found : undefined
+}
+
+async function one(statement: string, sql: Statements, wanted: Fetch, bytes: number): Promise<Fetched> {
+  const rows = await sql.values(statement, [...cursorValues(wanted), wanted.limit, wanted.dirty ? 1 : 0, bytes])
+  const [found] = await fetched(sql, [wanted], rows, bytes)
+  return found as Fetched
+}
+
+async function fetched(
+  sql: Statements,
+  wanted: readonly Fetch[],
+  rows: readonly Values[],
+  bytes: number,
+): Promise<readonly Fetched[]> {
   const found = wanted.map(() => ({ rows: [] as Values[], held: false, stored: false }))
   for (const row of rows) {
-    const one = found[indexOf(row)]
-    if (one === undefined) continue
-    if (row[0] !== null) one.rows.push(row)
-    else if (row[PLACE + 1] === 1) one.held = true
-    else one.stored = true
+    const partition = found[indexOf(row)]
+    if (partition === undefined) continue
+    if (row[0] !== null) partition.rows.push(row)
+    else if (row[PLACE + 1] === 1) partition.held = true
+    else partition.stored = true
   }
   await unpackAll(
     sql,
     wanted.map(({ lease: { topic, partition } }) => ({ topic: topic.id, partition })),
-    found.map((one) => one.rows),
+    found.map((partition) => partition.rows),
   )
   return found.map(({ rows: all, held, stored }, index) => {
-    return { ...nextOf(all, wanted[index]?.limit ?? 0, each, held), stored }
+    return { ...nextOf(all, wanted[index]?.limit ?? 0, bytes, held), stored }
   })
 }
 

@@ -46,6 +46,25 @@ export async function advanceAtOnce(
   return steps.map((step) => step.result())
 }
 
+/** The same for one step that is plain, behind an append. Undefined: nothing has changed. */
+export async function advanceBehind(
+  sql: Statements,
+  dialect: Dialect,
+  step: Step,
+  budget: Budget,
+): Promise<Advanced | undefined> {
+  if (!step.begins(budget.room)) return undefined
+  const wanted = step.standing(step.room)
+  const found = await dialect.fetchBehind?.(sql, wanted, budget.bytes)
+  if (found === undefined) {
+    step.partition.dirty ||= wanted.dirty
+    step.partition.more = true
+    return undefined
+  }
+  await step.takeLog(found)
+  return step.result()
+}
+
 /**
  * The same for steps that are plain and take only what was read ahead: one statement that stores cursors. `meanwhile` is
  * called when it is on its way.

@@ -1,31 +1,33 @@
-import { HandedOut } from './delivery.ts'
+import { type DeliveryOwner, HandedOut } from './delivery.ts'
 import type { Values } from './executor.ts'
-import type { OwnedPartition } from './partition.ts'
 import { messageAt } from './rows.ts'
 
 /** What was read of the log of one partition before there was room for it, in order. Nobody has it. */
 export class Ahead {
-  private readonly partition: OwnedPartition
+  private readonly owner: DeliveryOwner
+  private readonly topic: string
   private rows: Values[] = []
   private deliveries: HandedOut[] = []
 
-  constructor(partition: OwnedPartition) {
-    this.partition = partition
+  constructor(owner: DeliveryOwner, topic: string) {
+    this.owner = owner
+    this.topic = topic
   }
 
   get length(): number {
     return this.deliveries.length + this.rows.length
   }
 
+  /** Rows that begin with their position. */
   keep(rows: readonly Values[]): void {
     this.rows.push(...rows)
   }
 
   /** Makes deliveries of the first `count`, as far as they are not. Best done while the database is at work. */
   prepare(count: number): void {
-    const { partition } = this
-    for (const row of this.rows.splice(0, count - this.deliveries.length)) {
-      this.deliveries.push(deliveryOf(partition, row))
+    for (const row of this.rows.splice(0, Math.max(0, count - this.deliveries.length))) {
+      const [position = null] = row
+      this.deliveries.push(new HandedOut(this.owner, messageAt(row, 1), this.topic, { position }))
     }
   }
 
@@ -38,10 +40,4 @@ export class Ahead {
     this.rows = []
     this.deliveries = []
   }
-}
-
-/** What has never been handed out, of a row that begins with its position. */
-export function deliveryOf(partition: OwnedPartition, row: Values): HandedOut {
-  const [position = null] = row
-  return new HandedOut(partition, messageAt(row, 1), partition.topic.name, { position })
 }

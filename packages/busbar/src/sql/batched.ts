@@ -29,6 +29,11 @@ export interface Batched {
    * Everything that is read is taken; at most about `bytes` of it. Like `Dialect.relax`: a crash of the server may take it back.
    */
   fetch?(sql: Statements, wanted: readonly Fetch[], bytes: number): Promise<readonly Fetched[]>
+  /**
+   * `fetch` of one partition over the connection of an append that is under way, which it reads. Waits for nobody, since later
+   * appends wait for it. Undefined: nothing came of it, and nothing has changed.
+   */
+  fetchBehind?(sql: Statements, wanted: Fetch, bytes: number): Promise<Fetched | undefined>
   /** `storeCursors` as a transaction of its own, which a crash of the server may take back. */
   storeAtOnce?(sql: Statements, cursors: readonly Cursor[]): Promise<readonly boolean[]>
   /** Least number of messages that are read at once before there is room for them, where handlers are quick (`read-ahead.ts`). Only with `storeAtOnce`. */

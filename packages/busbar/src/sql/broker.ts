@@ -107,8 +107,15 @@ export class SqlBroker implements Broker {
         for (const member of this.members) if (member.group === group) member.changed()
         executor.announce?.()
       },
-      topicGrew: (topic, partition) => {
-        for (const member of this.members) member.grew(topic, partition)
+      topicGrows: (topic, partition) => {
+        if (dialect.fetchBehind === undefined) return undefined
+        for (const member of this.members) {
+          if (member instanceof GroupMember && member.growing(topic, partition)) return member
+        }
+        return undefined
+      },
+      topicGrew: (topic, partition, except) => {
+        for (const member of this.members) if (member !== except) member.grew(topic, partition)
         executor.announce?.()
       },
       storeGrew: () => {

@@ -17,8 +17,13 @@ export interface SqlContext {
   now(): number
   /** Tells the members of this broker that a group's partitions or set-aside messages have changed. */
   groupChanged(group: string): void
-  /** Tells the members of this broker that the log of a topic has grown. */
-  topicGrew(topic: number, partition: number): void
+  /**
+   * Tells the members of this broker that an append to a topic is on its way over `publishing`. Gives the one that reads behind it,
+   * if any: not more, since later appends wait for that.
+   */
+  topicGrows(topic: number, partition: number): object | undefined
+  /** Tells them that the log of a topic has grown. `except`: who has read behind the append. */
+  topicGrew(topic: number, partition: number, except?: object): void
   /** Tells those who read the events of this database in this process that there are more. */
   storeGrew(): void
 }

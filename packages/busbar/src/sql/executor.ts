@@ -46,7 +46,10 @@ export interface Executor extends Statements {
   announce?(): void
   /** Calls `hint` when another process says that it has committed something. Never the only way to learn of it. */
   onHint?(hint: () => void): void
-  /** From now on no call waits longer than so many milliseconds for a server that is away. */
+  /**
+   * A stop has so many milliseconds: no call waits longer than that for a server that is away, or a second longer for a lock that
+   * somebody else holds.
+   */
   hurry?(milliseconds: number): void
   /** A start is to end: what waits for a server or for a lock fails now. Only `close` comes after it. */
   interrupt(): void

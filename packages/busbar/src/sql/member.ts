@@ -87,6 +87,15 @@ export class GroupMember implements BrokerSubscription {
     return next
   }
 
+  /** An append to a partition is on its way. True: it is read behind that, by a turn of its own. */
+  growing(topic: number, partition: number): boolean {
+    const owned = this.holdings.get(topic, partition)
+    if (owned === undefined || this.gone || this.failures > 0 || !this.pump.mayFetchBehind(owned)) return false
+    if (!this.turns.tryAcquire()) return false
+    void this.tried(this.inTurn(() => this.fetchBehind(owned)))
+    return true
+  }
+
   /** The log of a partition has grown. */
   grew(topic: number, partition: number): void {
     const owned = this.holdings.get(topic, partition)
@@ -159,6 +168,15 @@ export class GroupMember implements BrokerSubscription {
     const flush = this.flushDue
     this.flushDue = false
     await this.pump.turn(flush)
+    await this.turned()
+  }
+
+  private async fetchBehind(partition: OwnedPartition): Promise<void> {
+    await this.pump.fetchBehind(partition)
+    await this.turned()
+  }
+
+  private async turned(): Promise<void> {
     await this.holdings.releaseDrained()
     const { hasWork } = this.pump
     if (hasWork && this.window.wantsMore && !this.pump.areEmptying) this.wake()
@@ -196,20 +214,31 @@ export class GroupMember implements BrokerSubscription {
 
   private async turn(work: () => Promise<void>): Promise<void> {
     await this.turns.acquire()
+    await this.inTurn(work)
+  }
+
+  /** Hands out what was found when it is over: so what a handler publishes may be read behind its append. */
+  private async inTurn(work: () => Promise<void>): Promise<void> {
     try {
       await work()
     } finally {
       this.turns.release()
+      this.pump.handOut()
     }
   }
 
-  /** A turn in the background: what fails is told to the logger and tried again later. */
+  /** A turn in the background. */
   private async attempt(work: () => Promise<void>): Promise<void> {
-    if (this.gone) return
+    if (!this.gone) await this.tried(this.turn(work))
+  }
+
+  /** What fails is told to the logger and tried again later. */
+  private async tried(turn: Promise<void>): Promise<void> {
     try {
-      await this.turn(work)
+      await turn
       this.failures = 0
     } catch (error) {
+      if (this.gone) return
       const pause = pauseAfter(++this.failures)
       this.retryAt = performance.now() + pause
       this.lookAgain = this.balanceAgain = this.flushDue = true

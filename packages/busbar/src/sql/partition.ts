@@ -36,7 +36,7 @@ export class OwnedPartition implements LeaseName, DeliveryOwner {
   /** Taken over and not read again yet, in order: they come before the log goes on. */
   backlog: OpenItem[]
   /** Comes after `position` and the backlog. */
-  readonly ahead = new Ahead(this)
+  readonly ahead: Ahead
   /** Up to here the log has been read. */
   readTo: Position
   /** The log is being read on from there. */
@@ -84,6 +84,7 @@ export class OwnedPartition implements LeaseName, DeliveryOwner {
     this.expires = expires
     this.group = claim.group
     this.topic = claim.topic
+    this.ahead = new Ahead(this, claim.topic.name)
     this.partition = claim.partition
     this.token = claim.token
     this.position = this.readTo = claim.position

@@ -80,8 +80,10 @@ export class Publisher {
   private async append({ topic: name, message }: Outgoing): Promise<void> {
     const topic = this.context.topics.known(name) as Topic
     const partition = this.context.topics.partitionFor(topic, message.key)
-    await this.context.publishing.run(APPEND, logValues(topic.id, partition, message))
-    this.context.topicGrew(topic.id, partition)
+    const appended = this.context.publishing.run(APPEND, logValues(topic.id, partition, message))
+    const reader = this.context.topicGrows(topic.id, partition)
+    await appended
+    this.context.topicGrew(topic.id, partition, reader)
   }
 
   private sort(batch: readonly Outgoing[], topics?: ReadonlyMap<string, Topic>): Sorted {

@@ -1,10 +1,11 @@
 import { performance } from 'node:perf_hooks'
-import { advance, advanceAhead, advanceAtOnce } from './advance.ts'
+import { advance, advanceAhead, advanceAtOnce, advanceBehind } from './advance.ts'
 import { pauseWhileHeld } from './backoff.ts'
 import type { Statements } from './executor.ts'
 import type { OwnedPartition } from './partition.ts'
 import type { PumpHost } from './pump-host.ts'
 import { ReadAhead } from './read-ahead.ts'
+import { Ready } from './ready.ts'
 import { type Advanced, type Budget, Step } from './step.ts'
 import { Verdicts } from './verdicts.ts'
 
@@ -20,9 +21,9 @@ export class Pump {
   private readonly parks: boolean
   private readonly verdicts: Verdicts
   private readonly readAhead: ReadAhead
-  private rotation = 0
-  /** The turn before was not for what was read ahead. */
-  private turned = false
+  private readonly ready: Ready
+  /** Of the turn that is under way, and not handed out yet. */
+  private readonly taken: Advanced[] = []
   /** The last fetch brought all that it might, at this `performance.now()`. */
   private filled = false
   private fetchedAt = 0
@@ -35,14 +36,13 @@ export class Pump {
     this.host = host
     this.parks = parks
     this.verdicts = new Verdicts(host)
+    this.ready = new Ready(host)
     this.readAhead = new ReadAhead(host, (held) => this.waitForHeld(held))
   }
 
   /** Is there something to hand out, if there were room? */
   get hasWork(): boolean {
-    if (!this.host.window.handing) return false
-    for (const partition of this.host.owned()) if (this.isReady(partition)) return true
-    return false
+    return this.host.window.handing && this.ready.any
   }
 
   /** Is there something settled that is not stored? */
@@ -54,27 +54,80 @@ export class Pump {
   /** Fetches if there is room for it, and stores what has settled if `flush`, or if it fetches anyway. */
   async turn(flush: boolean): Promise<void> {
     await this.verdicts.storeAll()
-    const { window, context } = this.host
+    const { window } = this.host
     const owned = this.host.owned()
     const quick = this.areQuick
     const isAwaited = owned.some((partition) => partition.storedWaiters.length > 0)
     if (!flush && !isAwaited && this.areEmptying) return this.whenEmptied()
-    const fetching = window.wantsMore || (flush && window.handing && window.room > 0) ? this.ready(owned, quick) : []
+    const fetching = window.wantsMore || (flush && window.handing && window.room > 0) ? this.ready.next(quick) : []
     const waited = flush ? owned.some(needsStoring) : isAwaited
     if (fetching.length === 0 && !waited) return
     const isSmall = !waited && this.isSmall(fetching)
     const touched = isSmall ? fetching : [...new Set([...fetching, ...owned.filter(needsStoring)])]
     // What is not stored with it is still named as open.
     const room = window.room - (isSmall ? window.unstored : 0)
+    this.storing(touched)
+    await this.found(touched, this.advance(touched, fetching, room), room)
+  }
+
+  /** May what is being appended to the partition be fetched behind that, with nothing else to do? */
+  mayFetchBehind(partition: OwnedPartition): boolean {
+    const { window } = this.host
+    const { more, reading, draining, lost, toStore, readAgainAt } = partition
+    if (more || reading || draining || lost || toStore.length > 0 || performance.now() < readAgainAt) return false
+    if (!window.wantsMore || window.unstored > window.room / 2 || window.waits(partition)) return false
+    return partition.ahead.length === 0 && this.stepOver(partition, this.host.context.publishing, 0).isPlain
+  }
+
+  /** Only where it may. */
+  async fetchBehind(partition: OwnedPartition): Promise<void> {
+    const { window, context } = this.host
+    const { publishing, dialect } = context
+    const room = window.room - window.unstored
+    const { unstored } = window
+    partition.more = true
+    this.storing([partition])
+    const stored = unstored - window.unstored
+    const budget = this.budgetOf(room)
+    const behind = advanceBehind(publishing, dialect, this.stepOver(partition, publishing, room, budget), budget)
+    const found = behind.then((one) => {
+      if (one !== undefined) return [one]
+      window.unstored += stored
+      return []
+    })
+    await this.found([partition], found, room)
+  }
+
+  /** Hands out what the last turn has found. */
+  handOut(): void {
+    const { window } = this.host
+    for (const { partition, aside, fresh } of this.taken.splice(0)) {
+      for (const delivery of aside) window.handOut(partition, delivery)
+      for (const delivery of fresh) window.handOut(partition, delivery)
+    }
+  }
+
+  /** If nothing is left to be stored beside these, a flush has nothing to do. */
+  private storing(touched: readonly OwnedPartition[]): void {
+    if (this.host.owned().some((one) => needsStoring(one) && !touched.includes(one))) return
+    this.host.window.unstored = 0
+    this.host.storing()
+  }
+
+  private async found(
+    touched: readonly OwnedPartition[],
+    pending: Promise<readonly Advanced[]>,
+    room: number,
+  ): Promise<void> {
     try {
-      this.takeOver(await this.advance(touched, fetching, room), room)
+      this.takeOver(await pending, room)
     } catch (error) {
       for (const partition of touched) {
         partition.dirty = partition.more = partition.uncertain = true
         partition.dropAhead()
       }
       // What is stored of them may be older than was thought.
-      window.unstored = Infinity
+      this.host.window.unstored = Infinity
       throw error
     }
   }
@@ -85,46 +138,6 @@ export class Pump {
     const [only] = fetching
     if (context.dialect.fetch === undefined || fetching.length > 1 || only === undefined) return false
     return only.ahead.length === 0 && window.unstored <= window.room / 2
-  }
-
-  /** Begins with another partition each time, so that a small window serves all. */
-  private ready(owned: readonly OwnedPartition[], quick: boolean): OwnedPartition[] {
-    const ready = owned.filter((partition) => this.isReady(partition))
-    if (ready.length === 0) return []
-    const own = ready.filter((one) => this.hasOwnWork(one))
-    const read = ready.filter((one) => one.ahead.length > 0 && !own.includes(one))
-    if (read.length > 0) {
-      // In turns, so that neither waits for ever.
-      this.turned = own.length > 0 && !this.turned
-      if (this.turned) return own
-      const few = this.filling(read, this.host.window.room)
-      this.rotation = (this.rotation % read.length) + few.length
-      return few
-    }
-    const { worthAFetch } = this.host.context.dialect
-    const first = this.rotation % ready.length
-    const few = quick && worthAFetch ? Math.ceil(this.host.window.room / worthAFetch) : ready.length
-    this.rotation = (first + (few < ready.length ? few : 1)) % ready.length
-    return [...ready.slice(first), ...ready.slice(0, first)].slice(0, few)
-  }
-
-  /** As many of those with messages in memory as fill the room. */
-  private filling(read: readonly OwnedPartition[], room: number): OwnedPartition[] {
-    const first = this.rotation % read.length
-    const few: OwnedPartition[] = []
-    let there = 0
-    for (const one of [...read.slice(first), ...read.slice(0, first)]) {
-      if (there >= room) break
-      few.push(one)
-      there += one.ahead.length
-    }
-    return few
-  }
-
-  /** What is handed out next as it looks, as far as it is here. */
-  private prepareNext(room: number): void {
-    const read = this.host.owned().filter(({ ahead }) => ahead.length > 0)
-    for (const { ahead } of this.filling(read, room)) ahead.prepare(room)
   }
 
   /**
@@ -149,48 +162,20 @@ export class Pump {
     this.host.again(QUICK)
   }
 
-  private isReady(partition: OwnedPartition): boolean {
-    if (partition.draining || partition.lost) return false
-    if (this.hasOwnWork(partition)) return true
-    if (partition.backlog.length > 0 || this.host.window.waits(partition)) return false
-    if (partition.ahead.length > 0) return true
-    return partition.more && !partition.reading && performance.now() >= partition.readAgainAt
-  }
-
-  /** It has something for which more than the log has to be read. */
-  private hasOwnWork(partition: OwnedPartition): boolean {
-    const { window, context } = this.host
-    const now = context.now()
-    if (partition.nextDue <= now) return true
-    if (partition.nextSuspect <= now && window.mayRunSuspect) return true
-    const [first] = partition.backlog
-    return first !== undefined && (!first.suspect || (window.mayRunSuspect && !window.waits(partition)))
-  }
-
   /** One step of the partitions that are `touched`, of which some are `fetching`. */
   private advance(
     touched: readonly OwnedPartition[],
     fetching: readonly OwnedPartition[],
     room: number,
   ): Promise<readonly Advanced[]> {
-    const { context, window } = this.host
-    const { executor, dialect } = context
-    if (!this.host.owned().some((one) => needsStoring(one) && !touched.includes(one))) {
-      window.unstored = 0
-      this.host.storing()
-    }
-    const budget: Budget = { room, bytes: FETCH_BYTES, suspects: window.mayRunSuspect ? 1 : 0 }
-    const expires = Date.now() + context.lease
+    const { executor, dialect } = this.host.context
+    const budget = this.budgetOf(room)
     const stepsOver = (sql: Statements, each: number): Step[] =>
-      touched.map((partition) => {
-        const limit = fetching.includes(partition) ? each : 0
-        const options = { limit, budget, expires, park: this.parks, waits: window.waits(partition) }
-        return new Step(sql, context, partition, options)
-      })
+      touched.map((one) => this.stepOver(one, sql, fetching.includes(one) ? each : 0, budget))
     if (dialect.storeAtOnce !== undefined && fetching.every(({ ahead }) => ahead.length > 0)) {
       const steps = stepsOver(executor, room)
       if (steps.every((step) => step.isPlain)) {
-        return advanceAhead(executor, dialect, steps, budget, () => this.prepareNext(room))
+        return advanceAhead(executor, dialect, steps, budget, () => this.ready.prepare(room))
       }
     }
     for (const partition of fetching) partition.dropAhead()
@@ -200,6 +185,22 @@ export class Pump {
       if (steps.every((step) => step.isPlain)) return advanceAtOnce(executor, dialect, steps, budget)
     }
     return executor.write((sql) => advance(sql, dialect, stepsOver(sql, each), budget))
+  }
+
+  private budgetOf(room: number): Budget {
+    return { room, bytes: FETCH_BYTES, suspects: this.host.window.mayRunSuspect ? 1 : 0 }
+  }
+
+  private stepOver(partition: OwnedPartition, sql: Statements, limit: number, budget = this.budgetOf(limit)): Step {
+    const { context, window } = this.host
+    const expires = Date.now() + context.lease
+    return new Step(sql, context, partition, {
+      limit,
+      budget,
+      expires,
+      park: this.parks,
+      waits: window.waits(partition),
+    })
   }
 
   private takeOver(found: readonly Advanced[], room: number): void {
@@ -218,10 +219,7 @@ export class Pump {
     this.wereQuick = quick && this.filled
     this.fetchedAt = performance.now()
     if (this.wereQuick) this.readAhead.begin()
-    for (const { partition, aside, fresh } of found) {
-      for (const delivery of aside) window.handOut(partition, delivery)
-      for (const delivery of fresh) window.handOut(partition, delivery)
-    }
+    this.taken.push(...found)
   }
 
   /** What cannot be read yet is asked for again, less and less often while nothing comes. */

@@ -31,6 +31,9 @@ const BLOCKING_WAIT = 20
 /** Milliseconds; longest pause between two tries to get the lock. */
 const LONGEST_PAUSE = 50
 
+/** Milliseconds that a wait for a lock may go on after the deadline of a stop. */
+const LATE = 1_000
+
 /**
  * One connection of `node:sqlite`. It is synchronous: a transaction is over before anything else in the process runs,
  * but for other users of the same connection, which the lock keeps out.
@@ -46,6 +49,8 @@ export class SqliteExecutor implements Executor {
   private readonly preparedForValues = new Map<string, StatementSync>()
   private db: DatabaseSync | undefined
   private version = -1
+  /** No wait for a lock goes on after this, by `performance.now()`. */
+  private patience = Infinity
   private readonly ending = new AbortController()
   private readonly statements: Statements
   private readonly statementsNow: StatementsNow
@@ -148,6 +153,10 @@ export class SqliteExecutor implements Executor {
     return changed
   }
 
+  hurry(milliseconds: number): void {
+    this.patience = Math.min(this.patience, performance.now() + milliseconds + LATE)
+  }
+
   interrupt(): void {
     this.ending.abort(new BrokerError(`SQLite file ${this.name}: the broker was stopped`))
   }
@@ -218,7 +227,7 @@ export class SqliteExecutor implements Executor {
       try {
         return await work()
       } catch (error) {
-        if (!isBusy(error) || performance.now() >= deadline) throw explained(error, this.name)
+        if (!isBusy(error) || performance.now() >= Math.min(deadline, this.patience)) throw explained(error, this.name)
       }
     }
   }

@@ -166,6 +166,19 @@ test('a stop ends a start that waits for a lock', async () => {
   other.close()
 })
 
+test('a stop ends by its deadline though somebody else keeps the lock of the file', async () => {
+  const file = scratchFile()
+  const broker = await started({ file, busyTimeout: 3_600_000 })
+  const { bodies } = await collect(broker)
+  await broker.publish([outgoing()])
+  await eventually(() => bodies.length === 1, 'the message')
+  const other = new DatabaseSync(file)
+  other.exec('BEGIN IMMEDIATE')
+  await broker.stop({ deadline: 100 })
+  await expect(broker.publish([outgoing()])).rejects.toThrow(/was stopped/)
+  other.close()
+})
+
 test('Busbar lives beside the tables of an application in one file', async () => {
   const file = scratchFile()
   const database = new DatabaseSync(file)
