@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Found, LeaseName, Wanted } from '../sql/batched.ts'
 import type { Dialect, Position } from '../sql/dialect.ts'
 import type { Statements, Values } from '../sql/executor.ts'
-import { store, STORE_AT_ONCE, STORE_CURSORS } from './cursors.ts'
+import { store, storeAtOnce, STORE_CURSORS } from './cursors.ts'
 import { LOCK_MIGRATIONS } from './executor.ts'
 import { foreignOf } from './foreign.ts'
 import { heldBack } from './held-back.ts'
@@ -48,7 +48,7 @@ export function postgresDialect(schema: string): Dialect {
     fetchBehind,
     worthAFetch: 50,
     storeCursors: (sql, cursors) => store(STORE_CURSORS, sql, cursors),
-    storeAtOnce: (sql, cursors) => store(STORE_AT_ONCE, sql, cursors),
+    storeAtOnce,
     readAhead: 200,
     look,
     readAt: READ_AT,

@@ -6,6 +6,11 @@ import type { PumpHost } from './pump-host.ts'
 /** Partitions read at once. */
 const PARTITIONS = 2
 
+/** Windows read at once, and that are in memory when the next read begins: what is handed out then waits for none. */
+const WINDOWS = 4
+/** Rows read at once, at most. */
+const MOST = 1_000
+
 /** Bytes of bodies read at once, about. */
 const BYTES = 1024 * 1024
 
@@ -32,8 +37,7 @@ export class ReadAhead {
     const { context, window } = this.host
     const { readAhead: least } = context.dialect
     if (least === undefined || this.busy) return
-    // As much as is handed out in two goes: the statements are short, and what is handed out next waits for none of them.
-    const rows = Math.max(least, 2 * window.prefetch)
+    const rows = Math.max(least, Math.min(MOST, WINDOWS * window.prefetch))
     const owned = this.host.owned()
     const there = owned.reduce((sum, { ahead }) => sum + ahead.length, 0)
     if (there > rows) return

@@ -6,6 +6,8 @@ import type { PumpHost } from './pump-host.ts'
 export class Ready {
   private readonly host: PumpHost
   private rotation = 0
+  /** The last of which messages were taken that were in memory. */
+  private filled: OwnedPartition | undefined
   /** The turn before was not for what was read ahead. */
   private turned = false
 
@@ -29,7 +31,7 @@ export class Ready {
       this.turned = own.length > 0 && !this.turned
       if (this.turned) return own
       const few = this.filling(read, this.host.window.room)
-      this.rotation = (this.rotation % read.length) + few.length
+      this.filled = few.at(-1)
       return few
     }
     const { worthAFetch } = this.host.context.dialect
@@ -39,23 +41,25 @@ export class Ready {
     return [...ready.slice(first), ...ready.slice(0, first)].slice(0, few)
   }
 
-  /** As many of those with messages in memory as fill the room. */
-  private filling(read: readonly OwnedPartition[], room: number): OwnedPartition[] {
-    const first = this.rotation % read.length
-    const few: OwnedPartition[] = []
-    let there = 0
-    for (const one of [...read.slice(first), ...read.slice(0, first)]) {
-      if (there >= room) break
-      few.push(one)
-      there += one.ahead.length
-    }
-    return few
-  }
-
   /** What is handed out next as it looks, as far as it is here. */
   prepare(room: number): void {
     const read = this.host.owned().filter(({ ahead }) => ahead.length > 0)
     for (const { ahead } of this.filling(read, room)) ahead.prepare(room)
+  }
+
+  /** As many of those with messages in memory as fill the room: one to its end and then the next, so that few cursors are stored. */
+  private filling(read: readonly OwnedPartition[], room: number): OwnedPartition[] {
+    const owned = this.host.owned()
+    const first = this.filled === undefined ? 0 : Math.max(0, owned.indexOf(this.filled))
+    const few: OwnedPartition[] = []
+    let there = 0
+    for (const one of [...owned.slice(first), ...owned.slice(0, first)]) {
+      if (there >= room) break
+      if (!read.includes(one)) continue
+      few.push(one)
+      there += one.ahead.length
+    }
+    return few
   }
 
   private isReady(partition: OwnedPartition): boolean {
