@@ -1,6 +1,6 @@
 /** What is read before there is room for it stays between the log and memory: nobody is promised more or less by it. */
-import { setImmediate as turn } from 'node:timers/promises'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Delivery, Outgoing, Verdict } from '../broker/index.ts'
 import { ack, out, spec, until, World } from './fixtures/world.ts'
 
@@ -10,7 +10,10 @@ const KEYS = 60
 let world: World
 
 beforeEach(() => (world = new World()))
-afterEach(() => world.end())
+afterEach(async () => {
+  vi.restoreAllMocks()
+  await world.end()
+})
 
 /** So many messages, of which each key has every 60th. */
 function backlog(): Outgoing[] {
@@ -87,6 +90,32 @@ test('messages that come a few at a time are fetched without what others have se
   await until(async () => (await broker.metrics()).groups[0]?.lag === 0)
   const { rows } = await client.query<{ most: number }>('SELECT MAX(number) AS most FROM named')
   expect(rows[0]?.most).toBe(prefetch)
+})
+
+test('large messages are read ahead only as far as memory is meant for it, however small the window', async () => {
+  const broker = await world.broker()
+  const { dialect } = broker.log.context
+  let [read, handed, most] = [0, 0, 0]
+  const readNext = dialect.readNext.bind(dialect)
+  vi.spyOn(dialect, 'readNext').mockImplementation(async (...given) => {
+    const found = await readNext(...given)
+    for (const { rows } of found) read += rows.length
+    most = Math.max(most, read - handed)
+    return found
+  })
+  const count = 200
+  const body = 'x'.repeat(128 * 1024)
+  for (let n = 0; n < count; n++) await broker.publish([out(body, `k${n}`)])
+  await broker.subscribe(spec({ group: 'readers', prefetch: 1 }), async () => {
+    handed++
+    // Quick, and slower than a read.
+    await sleep(4)
+    return ack
+  })
+  await until(() => handed === count)
+  expect(most).toBeGreaterThan(0)
+  // 32 fill what is meant for it, one is under way, and a read brings 8, or one more of each of its two partitions.
+  expect(most).toBeLessThanOrEqual(32 + 1 + 10)
 })
 
 test('partitions change hands in the middle of a backlog: none comes twice, none is skipped, keys keep their order', async () => {

@@ -1,6 +1,6 @@
 import { type DeliveryOwner, HandedOut } from './delivery.ts'
 import type { Values } from './executor.ts'
-import { messageAt } from './rows.ts'
+import { bodySize, messageAt } from './rows.ts'
 
 /** What was read of the log of one partition before there was room for it, in order. Nobody has it. */
 export class Ahead {
@@ -16,6 +16,14 @@ export class Ahead {
 
   get length(): number {
     return this.deliveries.length + this.rows.length
+  }
+
+  /** Of the bodies, about. */
+  get bytes(): number {
+    let bytes = 0
+    for (const row of this.rows) bytes += bodySize(row, 1)
+    for (const { message } of this.deliveries) bytes += (message.body as string | Uint8Array).length
+    return bytes
   }
 
   /** Rows that begin with their position. */

@@ -11,8 +11,9 @@ const WINDOWS = 4
 /** Rows read at once, at most. */
 const MOST = 1_000
 
-/** Bytes of bodies read at once, about. */
+/** Bytes of bodies read at once, about; and in memory when the next read begins, at most. */
 const BYTES = 1024 * 1024
+const MOST_BYTES = 4 * BYTES
 
 /**
  * Reads the log before there is room for what comes next. What is read is in memory and nothing more: it is handed out only
@@ -40,7 +41,7 @@ export class ReadAhead {
     const rows = Math.max(least, Math.min(MOST, WINDOWS * window.prefetch))
     const owned = this.host.owned()
     const there = owned.reduce((sum, { ahead }) => sum + ahead.length, 0)
-    if (there > rows) return
+    if (there > rows || owned.reduce((sum, { ahead }) => sum + ahead.bytes, 0) > MOST_BYTES) return
     const now = performance.now()
     const readable = owned.filter((one) => mayBeRead(one, now))
     if (readable.length === 0) return
