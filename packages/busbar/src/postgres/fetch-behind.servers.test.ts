@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Verdict } from '../broker/index.ts'
 import { ack, out, spec, until, World } from './fixtures/world.ts'
 import type { PostgresBroker } from './index.ts'
+import type { Link } from './link.ts'
 
 let world: World
 let broker: PostgresBroker
@@ -109,4 +110,29 @@ test('an append that is refused leaves nothing behind: what is published next co
   await until(async () => (await broker.metrics()).groups[0]?.lag === 0)
   expect(refused).toHaveLength(10)
   expect(bodies).toEqual(even)
+})
+
+test('an append whose connection breaks is told to the member that meant to read behind it, as soon as it is known to be there', async () => {
+  const far = await world.broker({ partitions: 1, pollInterval: 3_600_000 })
+  const bodies: unknown[] = []
+  await far.subscribe(spec({ group: 'readers' }), ({ message }) => {
+    bodies.push(message.body)
+    return ack
+  })
+  await far.publish([out('0', 'k')])
+  await until(() => bodies.length === 1)
+  await far.metrics()
+  await client.query(`
+    CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$;
+    CREATE TRIGGER linger AFTER INSERT ON busbar_messages FOR EACH ROW EXECUTE FUNCTION linger()`)
+  const published = far.publish([out('1', 'k')])
+  await until(async () => {
+    const { rows } = await client.query(`SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'`)
+    return rows.length > 0
+  })
+  const { links } = far.log.context.publishing as unknown as { readonly links: readonly Link[] }
+  for (const link of links) link.cut()
+  await published
+  await until(() => bodies.length === 2)
+  expect(bodies).toEqual(['0', '1'])
 })

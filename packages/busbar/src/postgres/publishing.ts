@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { SqlValue, Statements } from '../sql/executor.ts'
+import type { SqlValue, Statements, Values } from '../sql/executor.ts'
 import { APPEND } from '../sql/log.ts'
 import { isLost } from './errors.ts'
 import { PostgresExecutor, type PostgresExecutorOptions } from './executor.ts'
 import { HORIZON } from './horizon.ts'
-import { numbers, texts } from './values.ts'
+import { numbers, parameter, texts } from './values.ts'
 
 /** Milliseconds for which the session of a broken connection may take to end what it is at. */
 const LAST_WORDS = 2_000
@@ -74,6 +74,12 @@ export class PublishingExecutor extends PostgresExecutor {
       if (!isLost(error) || this.connector.closed) throw error
       return await super.write(work)
     }
+  }
+
+  /** Not asked again where the connection breaks: what is read behind an append would come before it then. */
+  override async values(sql: string, params: readonly SqlValue[] = []): Promise<Values[]> {
+    const { rows } = await this.link().query(this.statements.of(sql), params.map(parameter), 'array')
+    return rows as unknown as Values[]
   }
 
   private async append(sql: string, rows: readonly (readonly SqlValue[])[]): Promise<void> {

@@ -110,12 +110,14 @@ export class SqlBroker implements Broker {
       topicGrows: (topic, partition) => {
         if (dialect.fetchBehind === undefined) return undefined
         for (const member of this.members) {
-          if (member instanceof GroupMember && member.growing(topic, partition)) return member
+          const behind = member instanceof GroupMember ? member.growing(topic, partition) : undefined
+          if (behind !== undefined) return behind
         }
         return undefined
       },
-      topicGrew: (topic, partition, except) => {
-        for (const member of this.members) if (member !== except) member.grew(topic, partition)
+      topicGrew: (topic, partition, behind) => {
+        const reader = behind?.inVain === true ? undefined : behind?.member
+        for (const member of this.members) if (member !== reader) member.grew(topic, partition)
         executor.announce?.()
       },
       storeGrew: () => {

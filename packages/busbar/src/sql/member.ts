@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks'
 import type { BrokerSubscription, Deliver, SubscriptionSpec } from '../broker/index.ts'
 import { uuidv7 } from '../message/uuid.ts'
 import { pauseAfter } from './backoff.ts'
-import type { SqlContext } from './context.ts'
+import type { ReadBehind, SqlContext } from './context.ts'
 import { Holdings } from './holdings.ts'
 import { createCursors, lockCursors, newTopics } from './leases.ts'
 import { Lock } from './lock.ts'
@@ -87,13 +87,14 @@ export class GroupMember implements BrokerSubscription {
     return next
   }
 
-  /** An append to a partition is on its way. True: it is read behind that, by a turn of its own. */
-  growing(topic: number, partition: number): boolean {
+  /** An append to a partition is on its way: reads behind it, by a turn of its own, if there is nothing else to do. */
+  growing(topic: number, partition: number): ReadBehind | undefined {
     const owned = this.holdings.get(topic, partition)
-    if (owned === undefined || this.gone || this.failures > 0 || !this.pump.mayFetchBehind(owned)) return false
-    if (!this.turns.tryAcquire()) return false
-    void this.tried(this.inTurn(() => this.fetchBehind(owned)))
-    return true
+    if (owned === undefined || this.gone || this.failures > 0 || !this.pump.mayFetchBehind(owned)) return undefined
+    if (!this.turns.tryAcquire()) return undefined
+    const behind = { member: this, inVain: false }
+    void this.tried(this.inTurn(() => this.fetchBehind(owned, behind)))
+    return behind
   }
 
   /** The log of a partition has grown. */
@@ -171,8 +172,8 @@ export class GroupMember implements BrokerSubscription {
     await this.turned()
   }
 
-  private async fetchBehind(partition: OwnedPartition): Promise<void> {
-    await this.pump.fetchBehind(partition)
+  private async fetchBehind(partition: OwnedPartition, behind: ReadBehind): Promise<void> {
+    await this.pump.fetchBehind(partition, behind)
     await this.turned()
   }
 

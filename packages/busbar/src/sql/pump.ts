@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import { advance, advanceAhead, advanceAtOnce, advanceBehind } from './advance.ts'
 import { pauseWhileHeld } from './backoff.ts'
+import type { ReadBehind } from './context.ts'
 import type { Statements } from './executor.ts'
 import type { OwnedPartition } from './partition.ts'
 import type { PumpHost } from './pump-host.ts'
@@ -79,8 +80,8 @@ export class Pump {
     return partition.ahead.length === 0 && this.stepOver(partition, this.host.context.publishing, 0).isPlain
   }
 
-  /** Only where it may. */
-  async fetchBehind(partition: OwnedPartition): Promise<void> {
+  /** Only where it may. Where the connection breaks, that is nothing more than in vain: the append may be sent again. */
+  async fetchBehind(partition: OwnedPartition, behind: ReadBehind): Promise<void> {
     const { window, context } = this.host
     const { publishing, dialect } = context
     const room = window.room - window.unstored
@@ -89,12 +90,23 @@ export class Pump {
     this.storing([partition])
     const stored = unstored - window.unstored
     const budget = this.budgetOf(room)
-    const behind = advanceBehind(publishing, dialect, this.stepOver(partition, publishing, room, budget), budget)
-    const found = behind.then((one) => {
-      if (one !== undefined) return [one]
-      window.unstored += stored
-      return []
-    })
+    const step = this.stepOver(partition, publishing, room, budget)
+    const found = advanceBehind(publishing, dialect, step, budget).then(
+      (one) => {
+        if (one !== undefined) return [one]
+        behind.inVain = true
+        window.unstored += stored
+        return []
+      },
+      (error: unknown) => {
+        behind.inVain = true
+        if (publishing.passes?.(error) !== true) throw error
+        // Perhaps it was carried out: what is stored next says what is true.
+        partition.dirty = partition.more = true
+        window.unstored = Infinity
+        return []
+      },
+    )
     await this.found([partition], found, room)
   }
 
