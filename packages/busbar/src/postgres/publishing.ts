@@ -79,7 +79,7 @@ export class PublishingExecutor extends PostgresExecutor {
   /** Not asked again where the connection breaks: what is read behind an append would come before it then. */
   override async values(sql: string, params: readonly SqlValue[] = []): Promise<Values[]> {
     const { rows } = await this.link().query(this.statements.of(sql), params.map(parameter), 'array')
-    return rows as unknown as Values[]
+    return rows
   }
 
   private async append(sql: string, rows: readonly (readonly SqlValue[])[]): Promise<void> {
