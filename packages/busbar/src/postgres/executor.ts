@@ -111,7 +111,7 @@ export class PostgresExecutor implements Executor {
 
   hurry(milliseconds: number): void {
     this.connector.hurryUp(milliseconds)
-    this.deadline ??= setTimeout(() => this.cutLate(), milliseconds + LATE)
+    this.deadline ??= setTimeout(() => this.cutLate(), milliseconds + LATE).unref()
   }
 
   async close(): Promise<void> {
@@ -147,7 +147,7 @@ export class PostgresExecutor implements Executor {
   /** Somebody may hold a lock that a statement waits for, and a stop must not wait with it. */
   private cutLate(): void {
     for (const link of this.links) link.cut()
-    this.deadline = setTimeout(() => this.cutLate(), LATE)
+    this.deadline = setTimeout(() => this.cutLate(), LATE).unref()
   }
 
   /** What only reads may be asked again where the connection broke. */
