@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import { advance, advanceAhead, advanceAtOnce, advanceBehind } from './advance.ts'
 import { pauseWhileHeld } from './backoff.ts'
+import { blamed } from './blamed.ts'
 import type { ReadBehind } from './context.ts'
 import type { Statements } from './executor.ts'
 import type { OwnedPartition } from './partition.ts'
@@ -117,6 +118,7 @@ export class Pump {
       for (const delivery of aside) window.handOut(partition, delivery)
       for (const delivery of fresh) window.handOut(partition, delivery)
     }
+    blamed.taken(window)
   }
 
   /** If nothing is left to be stored beside these, a flush has nothing to do. */
@@ -180,8 +182,12 @@ export class Pump {
     fetching: readonly OwnedPartition[],
     room: number,
   ): Promise<readonly Advanced[]> {
-    const { executor, dialect } = this.host.context
+    const { context } = this.host
+    const { executor, dialect } = context
     const budget = this.budgetOf(room)
+    const now = context.now()
+    const isBlamed = fetching.some(({ backlog: [first], nextSuspect }) => first?.crashes || nextSuspect <= now)
+    if (budget.blamed && isBlamed) blamed.take(this.host.window)
     const stepsOver = (sql: Statements, each: number): Step[] =>
       touched.map((one) => this.stepOver(one, sql, fetching.includes(one) ? each : 0, budget))
     if (dialect.storeAtOnce !== undefined && fetching.every(({ ahead }) => ahead.length > 0)) {
@@ -200,7 +206,8 @@ export class Pump {
   }
 
   private budgetOf(room: number): Budget {
-    return { room, bytes: FETCH_BYTES, suspects: this.host.window.mayRunSuspect ? 1 : 0 }
+    const { mayRunSuspect, mayRunBlamed } = this.host.window
+    return { room, bytes: FETCH_BYTES, suspects: mayRunSuspect ? 1 : 0, blamed: mayRunBlamed }
   }
 
   private stepOver(partition: OwnedPartition, sql: Statements, limit: number, budget = this.budgetOf(limit)): Step {

@@ -75,8 +75,10 @@ export class Ready {
     const { window, context } = this.host
     const now = context.now()
     if (partition.nextDue <= now) return true
-    if (partition.nextSuspect <= now && window.mayRunSuspect) return true
+    if (partition.nextSuspect <= now && window.mayRunBlamed) return true
     const [first] = partition.backlog
-    return first !== undefined && (!first.suspect || (window.mayRunSuspect && !window.waits(partition)))
+    if (first === undefined) return false
+    if (!first.suspect) return true
+    return !window.waits(partition) && (first.crashes > 0 ? window.mayRunBlamed : window.mayRunSuspect)
   }
 }

@@ -25,6 +25,8 @@ export interface Budget {
   bytes: number
   /** Suspects that may be handed out now. */
   suspects: number
+  /** It may be one that a process has died with. */
+  readonly blamed: boolean
 }
 
 export interface AdvanceOptions {
@@ -120,7 +122,7 @@ export class Step {
       for (const row of rows) await this.takeAside(row, 1)
       this.nextDue = await nextDue(this.sql, partition, 'due')
     }
-    if (this.nextSuspect <= now && this.room > 0 && budget.suspects > 0 && (await this.fence())) {
+    if (this.nextSuspect <= now && this.room > 0 && budget.suspects > 0 && budget.blamed && (await this.fence())) {
       const rows = await due(this.sql, partition, 'suspect', now, 1, this.enoughAside)
       for (const row of rows) await this.takeAside(row, 2)
       budget.suspects -= rows.length
@@ -134,7 +136,7 @@ export class Step {
     const [first] = this.backlog
     if (first === undefined) return
     const { budget, waits } = this.options
-    if (first.suspect && (waits || budget.suspects <= 0)) return
+    if (first.suspect && (waits || budget.suspects <= 0 || (first.crashes > 0 && !budget.blamed))) return
     const end = this.backlog.findIndex((item) => item.suspect)
     const wanted = first.suspect ? 1 : Math.min(this.room, end < 0 ? this.backlog.length : end)
     const items = this.backlog.slice(0, wanted)

@@ -1,12 +1,11 @@
 import { performance } from 'node:perf_hooks'
 import type { Deliver, SubscriptionSpec, Verdict } from '../broker/index.ts'
 import { isLater, whenSettled } from '../broker/index.ts'
+import { blamed, SUSPECT_ALONE } from './blamed.ts'
 import type { Advanced } from './step.ts'
 import { type HandedOut, isUnsettled } from './delivery.ts'
 import type { OwnedPartition, Settlement } from './partition.ts'
 
-/** Milliseconds that a suspect runs alone; a longer run does not hold up the others. */
-const SUSPECT_ALONE = 1_000
 /** Milliseconds before a delivery that was released goes out again. */
 const RELEASE_PAUSE = 20
 
@@ -59,6 +58,11 @@ export class Window {
     return true
   }
 
+  /** The same of one that a process has died with. */
+  get mayRunBlamed(): boolean {
+    return this.mayRunSuspect && blamed.mayRun(this)
+  }
+
   /** A suspect of the partition is out: what comes after it in the log waits. */
   waits(partition: OwnedPartition): boolean {
     const recent = performance.now() - SUSPECT_ALONE
@@ -91,6 +95,7 @@ export class Window {
     if (delivery.suspect) {
       delivery.since = performance.now()
       this.suspectsOut.add(delivery)
+      if (delivery.crashes > 0) blamed.add(delivery)
     }
     const verdict = this.deliver(delivery)
     if (!isLater(verdict)) return this.settle(partition, delivery, verdict)
@@ -124,7 +129,10 @@ export class Window {
 
   private settle(partition: OwnedPartition, delivery: HandedOut, verdict: Verdict): void {
     if (delivery.state !== 'out') return
-    if (delivery.suspect) this.suspectsOut.delete(delivery)
+    if (delivery.suspect) {
+      this.suspectsOut.delete(delivery)
+      blamed.delete(delivery)
+    }
     if (partition.lost) this.finish(partition, delivery)
     else if ('ack' in verdict) this.acked(partition, delivery)
     else if ('release' in verdict) this.released(partition, delivery)

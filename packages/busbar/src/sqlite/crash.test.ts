@@ -1,4 +1,5 @@
 import { DatabaseSync } from 'node:sqlite'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { WorkerProcess } from './fixtures/processes.ts'
 import { ack, collect, eventually, numbered, outgoing, scratchFile, started, textOf } from './fixtures/scratch.ts'
@@ -58,6 +59,29 @@ test('a message that kills its process is found: its crashes count, those of its
   expect(runs.at(-1)?.crashes).toBe(2)
   // A neighbour may have been alone in its partition when the process died the first time; it is never blamed again.
   for (const report of got) if (report.body !== 'killer') expect(report.crashes).toBeLessThanOrEqual(1)
+})
+
+test('messages that a process has died with run one at a time in the next one, though they are of two brokers', async () => {
+  const files = [scratchFile(), scratchFile()]
+  const brokers = await Promise.all(files.map((file) => started({ file, lease: LEASE })))
+  for (const broker of brokers) await broker.publish([outgoing({ key: 'k' })])
+  const workers = files.map((file) => new WorkerProcess({ file, do: 'consume', lease: LEASE, hang: 'all' }))
+  await Promise.all(workers.map((worker) => worker.reported('got')))
+  await Promise.all(workers.map((worker) => worker.kill()))
+  let [running, most] = [0, 0]
+  const members = await Promise.all(
+    brokers.map((broker) =>
+      collect(broker, {}, async () => {
+        most = Math.max(most, ++running)
+        await sleep(300)
+        running--
+        return ack
+      }),
+    ),
+  )
+  await eventually(() => members.every(({ deliveries }) => deliveries.length === 1), 'both messages')
+  expect(members.flatMap(({ deliveries }) => deliveries.map(({ crashes }) => crashes))).toEqual([1, 1])
+  expect(most).toBe(1)
 })
 
 test('a redelivery that was out when its process died comes again with the attempt counted', async () => {
