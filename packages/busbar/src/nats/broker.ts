@@ -165,7 +165,9 @@ export class NatsBroker implements Broker {
         onReconnect: new Set(),
       }
       const asides = new Asides(context)
-      const publisher = new Publisher(context, asides, settings.maxMessageBytes)
+      const publisher = new Publisher(context, asides, settings.maxMessageBytes, (topic, partition, id) => {
+        for (const member of this.members) if (member instanceof GroupMember) member.coming(topic, partition, id)
+      })
       void watch(context)
       return { context, asides, publisher }
     } catch (error) {

@@ -1,6 +1,12 @@
+import { performance } from 'node:perf_hooks'
+import type { MsgRequest, NextMsgRequest, StoredMsg } from '@nats-io/jetstream'
 import type { NatsContext } from './context.ts'
 import { decodeOpen, encodeOpen, type OpenItem } from './open-list.ts'
 import type { Topic } from './topology.ts'
+import { fromWire } from './wire.ts'
+
+/** Milliseconds for which a message that was named ahead may be handed out: long after that a write has to show that we still own it. */
+const AHEAD = 1_000
 
 /** How far a group has read one partition. `position`: up to where everything was handed out; `open`: what of it is not settled. */
 export interface CursorState {
@@ -8,6 +14,8 @@ export interface CursorState {
   readonly owner: string
   readonly position: number
   readonly open: readonly OpenItem[]
+  /** Id of a message that was about to be published. Where it is the first one after `position`, it may have been handed out, too. */
+  readonly ahead?: string | undefined
 }
 
 /** Another member has written it. */
@@ -24,6 +32,8 @@ export class Cursor {
   private readonly subject: string
   private revision = 0
   private writes = 0
+  /** What is stored names this one ahead. */
+  private ahead: { readonly id: string; readonly since: number } | undefined
 
   constructor(context: NatsContext, subject: string) {
     this.context = context
@@ -40,8 +50,10 @@ export class Cursor {
 
   /** @throws FencedError where somebody else has written since; any other error leaves open whether it was stored: call it again. */
   async write(state: CursorState): Promise<void> {
-    const { owner, position, open } = state
-    const text = JSON.stringify({ owner, position, open: encodeOpen(open), write: ++this.writes })
+    const { owner, position, open, ahead } = state
+    const text = JSON.stringify({ owner, position, open: encodeOpen(open), ahead, write: ++this.writes })
+    this.ahead = undefined
+    const since = performance.now()
     try {
       const { confirmations, headers } = this.context
       const expected = headers()
@@ -56,12 +68,45 @@ export class Cursor {
         throw new FencedError(`the cursor ${this.subject} has another owner`)
       this.revision = stored.seq
     }
+    if (ahead !== undefined) this.ahead = { id: ahead, since }
+  }
+
+  /** What is stored names the message, where that is the first one after its position. Asked once, with the first one that comes. */
+  takeAhead(id: string): boolean {
+    const { ahead } = this
+    this.ahead = undefined
+    return ahead?.id === id && performance.now() - ahead.since < AHEAD
   }
 }
 
 export function decode(text: string): CursorState {
-  const { owner, position, open } = JSON.parse(text) as { owner: string; position: number; open: string }
-  return { owner, position, open: decodeOpen(open) }
+  const { open, ...state } = JSON.parse(text) as Omit<CursorState, 'open'> & { readonly open: string }
+  return { ...state, open: decodeOpen(open) }
+}
+
+/** What a member that died may have handed out: also the message that it named ahead, where that is the first one after the position. */
+export async function withAhead(
+  { jsm }: NatsContext,
+  stream: string,
+  subject: string,
+  state: CursorState,
+): Promise<CursorState> {
+  const { ahead, position, open, owner } = state
+  if (ahead === undefined || owner === '') return state
+  // The server's leader knows that request as well as a replica; the client's types name it for replicas alone.
+  const request: NextMsgRequest = { seq: position + 1, next_by_subj: subject }
+  const next = await jsm.streams.getMessage(stream, request as unknown as MsgRequest)
+  if (next === null || idOf(next) !== ahead) return state
+  const item: OpenItem = { seq: next.seq, attempts: 0, crashes: 0, suspect: false, started: false }
+  return { owner, position: next.seq, open: [...open, item] }
+}
+
+function idOf({ header, data }: StoredMsg): string | undefined {
+  try {
+    return fromWire(header, data).id
+  } catch {
+    return undefined
+  }
 }
 
 /** Makes the cursors of a group that a topic has never seen. Where it begins is decided here, once. */

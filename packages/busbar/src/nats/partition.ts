@@ -1,5 +1,5 @@
 import { pauseAfter } from './backoff.ts'
-import { Cursor, FencedError } from './cursor.ts'
+import { Cursor, FencedError, withAhead } from './cursor.ts'
 import { type HandedOut, isUnsettled } from './delivery.ts'
 import type { PartitionHost, PartitionView } from './host.ts'
 import { Intake } from './intake.ts'
@@ -9,7 +9,7 @@ import { storeVerdict, type ToStore } from './settling.ts'
 import type { Topic } from './topology.ts'
 
 /** Milliseconds after which what has settled is stored, where nothing more is fetched. */
-const FLUSH_AFTER = 4
+const FLUSH_AFTER = 20
 
 /**
  * A partition that a member owns: reads its log, hands out, and stores what becomes of it. Whatever it writes it writes in
@@ -51,10 +51,13 @@ export class OwnedPartition implements PartitionView, LineOwner {
 
   /** Takes over from the owner before, whose writes are refused from here on. False: somebody was quicker. */
   async start(): Promise<boolean> {
-    const { id } = this.host
+    const { id, context } = this.host
+    const { topic, partition } = this
+    const log = context.names.log(topic.name, partition)
     for (;;) {
-      const found = await this.cursor.read()
-      if (found === undefined) return false
+      const stored = await this.cursor.read()
+      if (stored === undefined) return false
+      const found = await withAhead(context, topic.stream, log, stored)
       const open = found.owner === '' ? found.open : afterCrash(found.open)
       this.intake.position = found.position
       this.intake.backlog = [...open]
@@ -128,12 +131,34 @@ export class OwnedPartition implements PartitionView, LineOwner {
       this.again = true
       return
     }
-    this.turn = this.run().finally(() => {
+    this.begin(() => this.advance())
+  }
+
+  /**
+   * A message leaves for this partition. Named while it is on its way, it can be handed out as soon as it comes, a round trip
+   * earlier. The cursor leaves with it, since nothing is awaited before, and is one write less where it also stores what has settled.
+   */
+  coming(id: string): void {
+    const { line, intake } = this
+    const { window, alive } = this.host
+    if (this.turn !== undefined || this.lost || this.releasing || this.draining || !alive || this.failures > 0) return
+    if (!window.handing || window.full || intake.waiting || line.toStore.length + this.waiters.length > 0) return
+    this.begin(() => {
+      this.leaveSettled()
+      return this.store(id)
+    })
+  }
+
+  private begin(work: () => Promise<void>): void {
+    // Known before it begins: what it does at once may ask for a turn.
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.turn = promise
+    void this.run(work).finally(() => {
       this.turn = undefined
-      if (this.again) {
-        this.again = false
-        this.wake()
-      }
+      resolve()
+      if (!this.again) return
+      this.again = false
+      this.wake()
     })
   }
 
@@ -172,13 +197,13 @@ export class OwnedPartition implements PartitionView, LineOwner {
     await this.intake.close()
   }
 
-  private async run(): Promise<void> {
+  private async run(work: () => Promise<void>): Promise<void> {
     const wait = this.retryAt - performance.now()
     if (wait > 0) return this.later(wait)
     if (!this.host.alive) return this.giveUp()
     try {
-      await this.storeVerdicts()
-      await this.advance()
+      if (this.line.toStore.length > 0) await this.storeVerdicts()
+      await work()
       this.failures = 0
     } catch (error) {
       if (error instanceof FencedError) return this.giveUp()
@@ -199,7 +224,6 @@ export class OwnedPartition implements PartitionView, LineOwner {
   private async storeVerdicts(): Promise<void> {
     const { host, partition, topic, line } = this
     const batch = line.toStore
-    if (batch.length === 0) return
     line.toStore = []
     const at = { group: host.group, topic: topic.name, partition }
     const results = await Promise.allSettled(batch.map((one) => storeVerdict(host, at, one)))
@@ -223,13 +247,12 @@ export class OwnedPartition implements PartitionView, LineOwner {
   private async advance(): Promise<void> {
     if (this.lost) return
     const { line } = this
-    const { window, id } = this.host
-    const { acked } = line
-    line.acked = 0
-    window.leave(acked)
+    const { window } = this.host
+    this.leaveSettled()
     const fresh: HandedOut[] = []
+    let changed = false
     try {
-      if (window.handing && !this.draining && (await this.intake.take(fresh))) this.dirty = true
+      changed = window.handing && !this.draining && (await this.intake.take(fresh))
     } finally {
       // Lost meanwhile, and with it all that was open: nobody else would give back the places of what was taken since.
       if (this.lost) {
@@ -238,15 +261,33 @@ export class OwnedPartition implements PartitionView, LineOwner {
       } else for (const delivery of fresh) line.open.add(delivery)
     }
     if (this.lost) return
-    if (fresh.length > 0 || this.dirty) {
-      const { waiters } = this
-      this.dirty = false
-      await this.cursor.write({ owner: id, position: this.intake.position, open: this.openList() })
-      this.resolveWaiters(waiters)
-    }
+    const named = !changed && this.waiters.length === 0 && this.isNamed(fresh)
+    if (named) this.dirty = true
+    else if (fresh.length > 0 || changed || this.dirty) await this.store()
     // Also what an earlier turn could not write.
     for (const delivery of line.open) if (delivery.state === 'held') line.handOut(delivery)
     this.planNext()
+  }
+
+  /** It is one message, and what is stored names it. */
+  private isNamed([first, ...more]: readonly HandedOut[]): boolean {
+    return first?.seq !== undefined && more.length === 0 && !first.suspect && this.cursor.takeAhead(first.message.id)
+  }
+
+  /** Places of what has settled are free. */
+  private leaveSettled(): void {
+    const { acked } = this.line
+    this.line.acked = 0
+    this.host.window.leave(acked)
+  }
+
+  private async store(ahead?: string): Promise<void> {
+    const { waiters } = this
+    this.dirty = false
+    clearTimeout(this.flushTimer)
+    this.flushTimer = undefined
+    await this.cursor.write({ owner: this.host.id, position: this.intake.position, open: this.openList(), ahead })
+    this.resolveWaiters(waiters)
   }
 
   private openList(): OpenItem[] {

@@ -14,12 +14,15 @@ export class Publisher {
   private readonly context: NatsContext
   private readonly asides: Asides
   private readonly limit: number
+  private readonly coming: (topic: Topic, partition: number, id: string) => void
   private readonly underWay = new Set<Promise<unknown>>()
 
-  constructor(context: NatsContext, asides: Asides, limit: number) {
+  /** @param coming Is told of a message that leaves for a log alone, at once: what it sends leaves with the message. */
+  constructor(context: NatsContext, asides: Asides, limit: number, coming: Publisher['coming']) {
     this.context = context
     this.asides = asides
     this.limit = limit
+    this.coming = coming
   }
 
   async publish(batch: readonly Outgoing[]): Promise<void> {
@@ -31,7 +34,8 @@ export class Publisher {
     const now = Date.now()
     const checked = batch.map((outgoing) => this.check(outgoing, now))
     // From here to the last send nothing is awaited: the order of the calls is the order on the wire.
-    const sent = sendAll(checked, (one, told) => this.send(one, now, told))
+    const alone = batch.length === 1 && this.underWay.size === 0
+    const sent = sendAll(checked, (one, told) => this.send(one, now, alone, told))
     this.underWay.add(sent)
     const errors = await sent
     this.underWay.delete(sent)
@@ -72,7 +76,12 @@ export class Publisher {
     return { outgoing, topic, wire }
   }
 
-  private send({ outgoing, topic, wire }: Checked, now: number, told: (result?: Confirmed | Error) => void): void {
+  private send(
+    { outgoing, topic, wire }: Checked,
+    now: number,
+    alone: boolean,
+    told: (result?: Confirmed | Error) => void,
+  ): void {
     const { topic: name, message, deliverAt, group } = outgoing
     const { names, topology, headers, confirmations } = this.context
     const partition = topology.partitionFor(topic, message.key)
@@ -86,7 +95,11 @@ export class Publisher {
     }
     const subject = names.log(name, partition)
     const write = (): Wire => wire ?? toWire(message, headers, idOf(outgoing, now))
-    if (deliverAt === undefined || deliverAt <= now) return confirmations.post(subject, write, told)
+    if (deliverAt === undefined || deliverAt <= now) {
+      confirmations.post(subject, write, told)
+      if (alone) this.coming(topic, partition, message.id)
+      return
+    }
     const later = write()
     later.headers.append('Nats-Schedule', `@at ${new Date(Math.ceil(deliverAt)).toISOString()}`)
     later.headers.append('Nats-Schedule-Target', subject)

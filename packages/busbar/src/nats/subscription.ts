@@ -82,6 +82,11 @@ export class GroupMember implements BrokerSubscription, PartitionHost {
     await Promise.all([...this.partitions.values()].map((partition) => partition.flush()))
   }
 
+  /** A message leaves for the log of a topic, from this process. */
+  coming(topic: Topic, partition: number, id: string): void {
+    this.partitions.get(keyOf(topic, partition))?.coming(id)
+  }
+
   stop(options: { readonly deadline?: number } = {}): Promise<void> {
     this.window.handing = false
     this.stopping ??= this.shutDown()
