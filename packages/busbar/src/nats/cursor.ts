@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks'
-import type { MsgRequest, NextMsgRequest, StoredMsg } from '@nats-io/jetstream'
+import type { StoredMsg } from '@nats-io/jetstream'
 import type { NatsContext } from './context.ts'
 import { decodeOpen, encodeOpen, type OpenItem } from './open-list.ts'
 import type { Topic } from './topology.ts'
@@ -93,9 +93,9 @@ export async function withAhead(
 ): Promise<CursorState> {
   const { ahead, position, open, owner } = state
   if (ahead === undefined || owner === '') return state
-  // The server's leader knows that request as well as a replica; the client's types name it for replicas alone.
-  const request: NextMsgRequest = { seq: position + 1, next_by_subj: subject }
-  const next = await jsm.streams.getMessage(stream, request as unknown as MsgRequest)
+  // Asked of the leader, which knows all; the types of the client have `next_by_subj` for replicas alone.
+  const request = { seq: position + 1, next_by_subj: subject }
+  const next = await jsm.streams.getMessage(stream, request)
   if (next === null || idOf(next) !== ahead) return state
   const item: OpenItem = { seq: next.seq, attempts: 0, crashes: 0, suspect: false, started: false }
   return { owner, position: next.seq, open: [...open, item] }

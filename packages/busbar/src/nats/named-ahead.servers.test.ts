@@ -49,24 +49,24 @@ async function publishElsewhere(id: string): Promise<void> {
 async function firstAfter(position: number): Promise<number | undefined> {
   const stream = await jsm.streams.find(names.log('orders', 0))
   const request = { seq: position + 1, next_by_subj: names.log('orders', 0) }
-  return (await jsm.streams.getMessage(stream, request as never))?.seq
+  return (await jsm.streams.getMessage(stream, request))?.seq
 }
 
 test('what is published in the same process is handed out with the cursor that left with it', async () => {
   const broker = await started()
   const ids: string[] = []
-  let ahead = 0
+  const ahead: string[] = []
   await broker.subscribe(spec(), async ({ message: { id } }) => {
     ids.push(id)
     // A turn may have been under way when it was published: then it is named when it comes.
-    if ((await stored()).ahead === id) ahead++
+    if ((await stored()).ahead === id) ahead.push(id)
     return { ack: true }
   })
-  for (let n = 0; ahead < 10 && n < 1_000; n++) {
+  for (let n = 0; ahead.length < 10 && n < 1_000; n++) {
     await broker.publish([order(`m${n}`)])
     await vi.waitFor(() => expect(ids).toHaveLength(n + 1), patience)
   }
-  expect(ahead).toBe(10)
+  expect(ahead).toHaveLength(10)
   expect(ids).toEqual(ids.map((_, n) => `m${n}`))
 })
 
