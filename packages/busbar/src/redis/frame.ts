@@ -49,22 +49,31 @@ export class FramedScript {
     frame: Frame,
     sent: () => void = () => {},
   ): Promise<Reply> {
-    const written = frame.after(['EVALSHA', this.sha, String(this.keys), ...args])
-    const send = (): Promise<Reply> => {
-      const command = new Class('evalsha')
-      command.toWritable = () => written
+    const send = (name: 'EVALSHA' | 'EVAL', script: string): Promise<Reply> => {
+      const written = frame.after([name, script, String(this.keys), ...args])
       return together(redis, () => {
-        const reply = redis.sendCommand(command) as Promise<Reply>
+        const reply = sendWritten(redis, Class, name, written)
         sent()
         return reply
       })
     }
     try {
-      return await send()
+      return await send('EVALSHA', this.sha)
     } catch (error) {
       if (!String(error).includes('NOSCRIPT')) throw error
     }
-    await redis.script('LOAD', this.lua)
-    return send()
+    // The server knows it from then on.
+    return send('EVAL', this.lua)
   }
+
+  /** Sends its text along. Nothing has to be loaded, so that of several on their way none is carried out before those before it. */
+  evaluate(redis: Redis, Class: CommandClass, frame: Frame): Promise<Reply> {
+    return sendWritten(redis, Class, 'EVAL', frame.after(['EVAL', this.lua, String(this.keys)]))
+  }
+}
+
+function sendWritten(redis: Redis, Class: CommandClass, name: string, written: string): Promise<Reply> {
+  const command = new Class(name.toLowerCase())
+  command.toWritable = () => written
+  return redis.sendCommand(command) as Promise<Reply>
 }

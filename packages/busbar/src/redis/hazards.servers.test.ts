@@ -3,6 +3,7 @@ import { type Deliver, PublishError, type Verdict } from '../broker/index.ts'
 import { ack, batch, collector, message, Scene, silent, spec, until } from './fixtures/brokers.ts'
 import { startProxy } from './fixtures/proxy.ts'
 import { RedisPubSubBroker } from './index.ts'
+import { publishOnChannels } from './scripts/channels.ts'
 
 let scene: Scene
 
@@ -337,6 +338,22 @@ describe('a batch over Pub/Sub', () => {
       expect(broker.unheard).toBe(sent.length - heard.length)
     },
   )
+
+  test('keeps its order while the server forgets scripts and others load the same', async () => {
+    const broker = await pubSub()
+    const { seen, deliver } = collector()
+    await broker.subscribe(spec({ broadcast: true, prefetch: 5_000 }), deliver)
+    for (let n = 0; n < 10; n++) {
+      const published = broker.publish(batch(1_000, 'k', n * 1_000))
+      for (let times = 0; times < 20; times++) {
+        await scene.admin.script('FLUSH')
+        await scene.admin.script('LOAD', publishOnChannels)
+      }
+      await published
+    }
+    await until(() => seen.length >= 10_000)
+    expect(seen.map(({ message: { body } }) => body)).toEqual(seen.map((_, n) => String(n)))
+  })
 
   test('tells which of its messages the server refused', async () => {
     const broker = await pubSub(await user('allkeys', '+@all', `&${scene.prefix}:t`))

@@ -1,21 +1,24 @@
 import type { Redis } from 'ioredis'
 import { type Outgoing, PublishError } from '../broker/index.ts'
-import { run, text } from './connection.ts'
+import { type Reply, text } from './connection.ts'
 import { type CommandClass, Frame, FramedScript } from './frame.ts'
 import type { Keys } from './keys.ts'
 import { toPayload } from './pubsub-wire.ts'
-import { scripts } from './scripts/index.ts'
+import { publishOnChannels } from './scripts/channels.ts'
 import type { Field } from './wire.ts'
 
 type Failed = PublishError['failed'][number]
 
-/** Most messages and most bytes (about) of one script: they bound the time that it holds the server. */
-const MOST = 1_000
+/**
+ * Most messages and most bytes (about) of one script, which bound the time that it holds the server. Nobody hears anything of a script
+ * before it has ended: with small ones the server publishes the next while the last is being handled.
+ */
+const MOST = 50
 const MOST_BYTES = 4 * 1024 * 1024
 
-const script = new FramedScript(scripts.busbarPublishOnChannels)
+const script = new FramedScript({ lua: publishOnChannels, numberOfKeys: 0 })
 
-/** A batch is one script, which publishes one message after the other: one answer instead of one for each. */
+/** A batch is a few scripts, each of which publishes one message after the other: one answer for many. */
 export class PubSubPublisher {
   /** Messages that no process received. */
   unheard = 0
@@ -97,8 +100,9 @@ export class PubSubPublisher {
       args.push(this.keys.channel(topic), String(end - index), ...payloads.slice(index, end))
       index = end
     }
-    if (args.some((arg) => typeof arg !== 'string')) return text(await run(this.redis, 'busbarPublishOnChannels', args))
-    return text(await script.run(this.redis, this.command, [], new Frame(args as string[])))
+    if (args.some((arg) => typeof arg !== 'string'))
+      return text((await this.redis.callBuffer('EVAL', [publishOnChannels, '0', ...args])) as Reply)
+    return text(await script.evaluate(this.redis, this.command, new Frame(args as string[])))
   }
 }
 

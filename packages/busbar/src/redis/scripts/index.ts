@@ -1,5 +1,4 @@
 import * as aside from './aside.ts'
-import { publishOnChannels } from './channels.ts'
 import * as checkpoints from './checkpoints.ts'
 import * as events from './events.ts'
 import * as leases from './leases.ts'
@@ -34,7 +33,6 @@ export const scripts = {
   busbarTakeRedriven: ofGroup(aside.takeRedriven),
   busbarPublish: ofTopic(publish),
   busbarPublishOne: ofTopic(publishOne),
-  busbarPublishOnChannels: { lua: publishOnChannels, numberOfKeys: 0 },
   busbarMoveDelayed: ofTopic(topic.moveDelayed),
   busbarTrim: ofTopic(topic.trim),
   busbarMeasure: ofTopic(topic.measure),
