@@ -28,7 +28,7 @@ export interface Plan {
 const full: Plan = {
   payloads: [64, 500],
   rounds: 7,
-  suiteBudget: 240_000,
+  suiteBudget: 480_000,
   settle: 2_000,
   warmUp: 200,
   duration: 500,

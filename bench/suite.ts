@@ -13,6 +13,11 @@ export interface Suite {
   readonly subjects: Readonly<Record<string, Contender>>
   /** Which subjects are measured in one process, taking turns at every measure; the processes of a round take turns, too. */
   readonly processes: readonly (readonly string[])[]
+  /**
+   * Most messages that wait for a handler that comes back, where the server takes long to store and to hand out so many: more rounds
+   * say more than longer ones.
+   */
+  readonly backlog?: number
   /** Further measurements, each a file that is run in a process of its own, once. */
   readonly extras: readonly string[]
   /** For the reader of the table: batching, fsync and the like. */

@@ -15,8 +15,9 @@ export interface Task {
 }
 
 const task = JSON.parse(process.argv[2] ?? '{}') as Task
-const plan = plans[task.plan]
 const suite = suites[task.suite]
+const { backlog, ...rest } = plans[task.plan]
+const plan = { ...rest, backlog: Math.min(backlog, suite.backlog ?? Infinity) }
 
 const reports: Promise<void>[] = []
 const folder = await mkdtemp(join(tmpdir(), 'busbar-bench-'))

@@ -18,10 +18,11 @@ export const bullmq: Suite = {
   server: 'BUSBAR_REDIS_URL',
   subjects,
   processes: [['raw', 'busbar']],
+  backlog: 30_000,
   extras: [],
   notes: [
     'One server on this machine for both; whether it syncs is its own setting (script/brokers: appendfsync everysec). It takes part of the CPU that the subjects share.',
     'Batching: addBulk is one pipeline; Busbar sends ten jobs at a time without waiting, and last a look at the registry of groups. Every job is one script of BullMQ.',
-    'Publishing: to one group whose handler is away.',
+    'Publishing: to one group whose handler is away. Consume: 30,000 messages, at most.',
   ],
 }
