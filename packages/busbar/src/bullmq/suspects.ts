@@ -1,9 +1,10 @@
 import { performance } from 'node:perf_hooks'
+import { blamed, SUSPECT_ALONE } from '../broker/blamed.ts'
 import type { HandedOut } from './delivery.ts'
 import type { Intake } from './intake.ts'
 
-/** Milliseconds that a suspect runs alone; a longer run does not hold up the others. */
-const ALONE = 1_000
+/** Milliseconds before it is asked again whether a suspect of another group runs. */
+const BLAMED_PAUSE = 50
 
 interface Suspect {
   readonly intake: Intake
@@ -34,6 +35,7 @@ export class Suspects {
 
   /** Also of one that waits, whose lock was lost: taken for the one that runs, it would never end, and hold up all others. */
   ended(delivery: HandedOut): void {
+    blamed.end(delivery)
     if (this.out !== delivery) {
       this.waiting = this.waiting.filter((one) => one.delivery !== delivery)
       return
@@ -52,14 +54,20 @@ export class Suspects {
     const { out } = this
     if (this.waiting.length === 0) return
     if (out !== undefined) {
-      const left = ALONE - (performance.now() - out.since)
+      const left = SUSPECT_ALONE - (performance.now() - out.since)
       if (out.state !== 'out' || left > 0) return this.later(Math.max(left, 20))
     }
+    if ((this.waiting[0]?.delivery.crashes ?? 0) > 0 && !blamed.mayRun()) return this.later(BLAMED_PAUSE)
     const { intake, delivery } = this.waiting.shift() as Suspect
     this.out = delivery
+    if (delivery.crashes > 0) blamed.begin(delivery)
     delivery.since = performance.now()
     intake.markSuspect(delivery).then(
-      (ours) => (ours ? this.hand(intake, delivery) : this.lose(intake, delivery)),
+      (ours) => {
+        if (!ours) return this.lose(intake, delivery)
+        if (delivery.crashes > 0) blamed.begin(delivery)
+        this.hand(intake, delivery)
+      },
       // Not marked, so not run: it comes again when the server can be reached.
       () => this.putBack({ intake, delivery }),
     )
@@ -69,6 +77,7 @@ export class Suspects {
     // Lost meanwhile, so that another one has its turn, or being given back.
     if (this.out !== suspect.delivery || suspect.delivery.state !== 'held') return
     this.out = undefined
+    blamed.end(suspect.delivery)
     this.waiting.unshift(suspect)
     this.later(100)
   }

@@ -1,3 +1,4 @@
+import { SUSPECT_ALONE } from '../broker/blamed.ts'
 import type { Verdict } from '../broker/index.ts'
 import { pauseAfter, sleep } from './backoff.ts'
 import type { OpenItem } from './cursor.ts'
@@ -10,7 +11,6 @@ import { storeVerdict, undecodable } from './settling.ts'
 import { placeOf, type Snapshot } from './snapshot.ts'
 import type { Topic } from './topology.ts'
 import { foreign, fromWire } from './wire.ts'
-import { SUSPECT_ALONE } from './window.ts'
 
 /** Milliseconds before a delivery that was released goes out again. */
 const RELEASE_PAUSE = 20
@@ -187,7 +187,7 @@ export class OwnedPartition implements Returning {
       this.host.dirty(this, true)
       return false
     }
-    if (item?.suspect === true && !window.mayRunSuspect) return false
+    if (item?.suspect === true && !window.mayRun(item)) return false
     if (!window.enter(this)) return false
     this.intake.shift(next)
     const delivery = this.read(next)

@@ -1,3 +1,4 @@
+import { blamed } from '../broker/blamed.ts'
 import type { Aside } from './asides.ts'
 import { pauseAfter, sleep } from './backoff.ts'
 import { type DeliveryOwner, HandedOut } from './delivery.ts'
@@ -36,10 +37,12 @@ export class Redeliveries {
     let alone = false
     for (const aside of this.intake.due()) {
       if (this.owner.isOpen(aside.entry)) continue
-      const suspect = this.intake.inheritedAsides.get(aside.offset)?.suspect === true
-      if (suspect && (alone || !window.mayRunSuspect)) continue
+      const inherited = this.intake.inheritedAsides.get(aside.offset)
+      const suspect = inherited?.suspect === true
+      if (suspect && (alone || !window.mayRun(inherited))) continue
       if (!window.enter(this.owner)) break
       alone ||= suspect
+      if (suspect && inherited.crashes > 0) blamed.begin(aside)
       taken.push(aside)
     }
     if (taken.length > 0) void this.readAll(taken)
@@ -47,7 +50,7 @@ export class Redeliveries {
 
   private async readAll(taken: readonly Aside[]): Promise<void> {
     this.reading = true
-    await Promise.all(taken.map((aside) => this.read(aside)))
+    await Promise.all(taken.map((aside) => this.read(aside).finally(() => blamed.end(aside))))
     this.reading = false
     this.owner.wake()
   }

@@ -1,8 +1,6 @@
 import { type Deliver, isLater, type SubscriptionSpec, type Verdict, whenSettled } from '../broker/index.ts'
+import { blamed, SUSPECT_ALONE } from '../broker/blamed.ts'
 import type { HandedOut } from './delivery.ts'
-
-/** Milliseconds that a suspect runs alone; a longer run does not hold up the others. */
-export const SUSPECT_ALONE = 1_000
 
 /** Who wants a place in the window. */
 export interface Wanting {
@@ -63,15 +61,22 @@ export class Window {
     return true
   }
 
+  /** The same, and of what a process has died with one at a time in the whole process. */
+  mayRun({ crashes }: { readonly crashes: number }): boolean {
+    return this.mayRunSuspect && (crashes === 0 || blamed.mayRun())
+  }
+
   /** From now on it is the one that runs alone; it is handed out when that is stored. */
   reserve(suspect: HandedOut): void {
     suspect.since = performance.now()
     this.suspects.add(suspect)
+    if (suspect.crashes > 0) blamed.begin(suspect)
   }
 
   /** It is not handed out after all. */
   forget(suspect: HandedOut): void {
     this.suspects.delete(suspect)
+    blamed.end(suspect)
   }
 
   /** Runs `settle` with what becomes of it, once; at once where the handler answers at once. */
@@ -79,8 +84,9 @@ export class Window {
     delivery.state = 'out'
     delivery.attempts = delivery.begun
     delivery.since = performance.now()
+    if (delivery.suspect) this.reserve(delivery)
     const done = (verdict: Verdict): void => {
-      if (delivery.suspect) this.suspects.delete(delivery)
+      if (delivery.suspect) this.forget(delivery)
       settle(delivery, verdict)
     }
     const verdict = this.deliver(delivery)

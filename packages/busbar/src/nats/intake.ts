@@ -1,4 +1,5 @@
 import type { JsMsg } from '@nats-io/jetstream'
+import { SUSPECT_ALONE } from '../broker/blamed.ts'
 import { Fifo } from '../broker/fifo.ts'
 import { asideFrom, type KnownAside } from './asides.ts'
 import { HandedOut, isUnsettled } from './delivery.ts'
@@ -7,9 +8,6 @@ import type { PartitionHost, PartitionView } from './host.ts'
 import type { OpenItem } from './open-list.ts'
 import { SetAside } from './set-aside.ts'
 import { foreign, fromWire } from './wire.ts'
-
-/** Milliseconds that a suspect holds up what comes after it; a longer run counts as harmless. */
-const SUSPECT_ALONE = 1_000
 
 /**
  * What may be handed out next of one partition, in this order: what was set aside and is due, what an owner before had
@@ -195,7 +193,7 @@ export class Intake {
     const { window } = this.host
     while (this.backlog.length > 0) {
       const item = this.backlog[0] as OpenItem
-      if (item.suspect && (this.suspectOut(fresh) || !window.mayRunSuspect)) return
+      if (item.suspect && (this.suspectOut(fresh) || !window.mayRun(item))) return
       if (!window.enter(this.owner)) return
       if (item.suspect) window.reserve(item)
       let delivery: HandedOut | undefined

@@ -1,9 +1,12 @@
 import type { Deliver, SubscriptionSpec, Verdict } from '../broker/index.ts'
 import { isLater, whenSettled } from '../broker/index.ts'
+import { blamed, SUSPECT_ALONE } from '../broker/blamed.ts'
 import type { HandedOut } from './delivery.ts'
 
-/** Milliseconds that a suspect runs alone; a longer run does not hold up the others. */
-const SUSPECT_ALONE = 1_000
+/** What says of itself how many processes have died with it. */
+interface Suspect {
+  readonly crashes: number
+}
 
 /** Who wants a place in the window. */
 export interface Wanting {
@@ -73,14 +76,21 @@ export class Window {
     return true
   }
 
+  /** The same, and of what a process has died with one at a time in the whole process. */
+  mayRun({ crashes }: Suspect): boolean {
+    return this.mayRunSuspect && (crashes === 0 || blamed.mayRun())
+  }
+
   /** From now on it is the one that runs alone: of two whose starts are being stored at once, both would be blamed for the death of one. */
-  reserve(suspect: object): void {
+  reserve(suspect: Suspect): void {
     this.suspects.set(suspect, performance.now())
+    if (suspect.crashes > 0) blamed.begin(suspect)
   }
 
   /** It is not handed out after all. */
-  forget(suspect: object): void {
+  forget(suspect: Suspect): void {
     this.suspects.delete(suspect)
+    blamed.end(suspect)
   }
 
   /** Runs `verdict` with what becomes of it, once; at once where the handler answers at once. */
@@ -90,7 +100,7 @@ export class Window {
     delivery.since = performance.now()
     if (delivery.suspect) this.reserve(delivery)
     const done = (verdict: Verdict): void => {
-      this.suspects.delete(delivery)
+      if (delivery.suspect) this.forget(delivery)
       settle(delivery, verdict)
     }
     const verdict = this.deliver(delivery)

@@ -6,6 +6,9 @@ const RELEASE_PAUSE = 20
 /** Milliseconds that a clock of another machine may be behind: what comes before its time waits here. */
 const MOST_SKEW = 2_000
 
+/** Milliseconds before it is asked again whether a suspect of another group runs. */
+const BLAMED_PAUSE = 50
+
 /** What stands in front of a line. */
 export interface LineHost {
   readonly window: Window
@@ -73,6 +76,7 @@ export class Line implements Wanting {
     if (window.hasSuspect((one) => one !== head && open.has(one))) return this.standBehind()
     if (!head.suspect || head.unreadable !== undefined) return true
     if (window.hasOtherSuspect(head)) return this.standBehind()
+    if (!window.mayRun(head)) return this.wait(BLAMED_PAUSE)
     if (head.marking === 'stored') return true
     if (head.marking === undefined) {
       head.marking = 'storing'

@@ -1,4 +1,5 @@
 import { type Deliver, isLater, type Verdict, whenSettled } from '../broker/index.ts'
+import { blamed } from '../broker/blamed.ts'
 import type { HandedOut } from './delivery.ts'
 
 /**
@@ -61,14 +62,21 @@ export class Window {
     return this.hasSuspect((one) => one !== than)
   }
 
+  /** What a process has died with runs one at a time in the whole process. */
+  mayRun(suspect: HandedOut): boolean {
+    return suspect.crashes === 0 || blamed.mayRun(suspect)
+  }
+
   /** From now on it is the one that runs alone; it is handed out when that is stored. */
   reserve(suspect: HandedOut): void {
     suspect.since = performance.now()
     this.suspects.add(suspect)
+    if (suspect.crashes > 0) blamed.begin(suspect)
   }
 
   /** It is not handed out after all. */
   forget(suspect: HandedOut): void {
+    blamed.end(suspect)
     if (this.suspects.delete(suspect)) this.letGo()
   }
 
@@ -76,9 +84,10 @@ export class Window {
   run(delivery: HandedOut, settle: (delivery: HandedOut, verdict: Verdict) => void): void {
     delivery.state = 'out'
     delivery.since = performance.now()
-    if (delivery.suspect) this.suspects.add(delivery)
+    if (delivery.suspect) this.reserve(delivery)
     const done = (verdict: Verdict): void => {
       const released = this.suspects.delete(delivery)
+      if (released) blamed.end(delivery)
       settle(delivery, verdict)
       if (released) this.letGo()
     }

@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis'
 import type { SubscriptionSpec } from '../broker/index.ts'
 import { asideOf } from './aside.ts'
 import { pauseAfter } from '../broker/backoff.ts'
+import { blamed } from '../broker/blamed.ts'
 import { list, type Reply, run, text } from './connection.ts'
 import type { RedisContext } from './context.ts'
 import { HandedOut } from './delivery.ts'
@@ -96,6 +97,7 @@ export class Pump {
     const { window } = this.host
     for (const { partition, found } of this.taken.splice(0)) {
       for (const delivery of found) window.handOut(partition, delivery)
+      blamed.end(partition)
       this.handed += found.length
     }
   }
@@ -158,9 +160,10 @@ export class Pump {
     const { window, context } = this.host
     const now = context.now()
     if (partition.nextDue <= now) return true
-    if (partition.nextSuspect <= now && window.mayRunSuspect) return true
+    if (partition.nextSuspect <= now && window.mayRunBlamed) return true
     const [first] = partition.backlog
-    if (first !== undefined) return !first.suspect || (window.mayRunSuspect && !window.waits(partition))
+    if (first?.suspect === true) return window.mayRun(first) && !window.waits(partition)
+    if (first !== undefined) return true
     return partition.more && !window.waits(partition)
   }
 
@@ -179,14 +182,17 @@ export class Pump {
       const [first] = partition.backlog
       let backlog: OpenItem[] = []
       if (first?.suspect === true) {
-        if (!waits && suspects > 0) backlog = [first]
+        if (!waits && suspects > 0 && window.mayRun(first)) backlog = [first]
         suspects -= backlog.length
       } else if (first !== undefined) {
         const end = partition.backlog.findIndex((item) => item.suspect)
         backlog = partition.backlog.slice(0, Math.min(limit, end < 0 ? Infinity : end))
       }
-      const alone = suspects > 0 && partition.nextSuspect <= context.now()
+      // How often a process has died with one that is set aside is known when it comes.
+      const alone = suspects > 0 && partition.nextSuspect <= context.now() && window.mayRunBlamed
       if (alone) suspects--
+      const died = first?.suspect === true && backlog.length > 0 && first.crashes > 0
+      if (alone || died) blamed.begin(partition)
       const log = first === undefined && partition.more && !waits
       plans.push({ partition, limit, backlog, suspects: alone, log })
     }
@@ -239,6 +245,7 @@ export class Pump {
       partition.storedWaiters.unshift(...waiters)
       partition.more = true
       this.uncertain.add(partition)
+      blamed.end(partition)
       throw error
     }
     for (const waiter of waiters) waiter()
@@ -270,6 +277,7 @@ export class Pump {
     const { window, context } = this.host
     for (const delivery of found) window.take(partition, delivery)
     if (found.length > 0) this.taken.push({ partition, found })
+    else blamed.end(partition)
     if (partition.more || partition.draining) return
     const grew = (): void => {
       partition.more = true

@@ -169,9 +169,14 @@ export class GroupMember implements BrokerSubscription {
   private sleepUntilDue(): void {
     if (this.gone || this.dueTimer !== undefined || !this.window.handing) return
     let next = Infinity
-    for (const { nextDue, nextSuspect } of this.holdings.all()) next = Math.min(next, nextDue, nextSuspect)
+    const now = this.context.now()
+    for (const { nextDue, nextSuspect, backlog } of this.holdings.all()) {
+      // A suspect that waits for another one, perhaps of another group.
+      const waits = nextSuspect <= now || backlog[0]?.suspect === true
+      next = Math.min(next, nextDue, waits ? now + LONGEST_SLEEP : nextSuspect)
+    }
     if (next === Infinity) return
-    const pause = Math.min(LONGEST_SLEEP, Math.max(1, next - this.context.now()))
+    const pause = Math.min(LONGEST_SLEEP, Math.max(1, next - now))
     this.dueTimer = setTimeout(() => {
       this.dueTimer = undefined
       if (this.pump.hasWork) this.wake()

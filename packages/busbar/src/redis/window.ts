@@ -1,11 +1,10 @@
 import { performance } from 'node:perf_hooks'
 import type { Deliver, SubscriptionSpec, Verdict } from '../broker/index.ts'
 import { isLater, whenSettled } from '../broker/index.ts'
+import { blamed, SUSPECT_ALONE } from '../broker/blamed.ts'
 import type { HandedOut } from './delivery.ts'
 import type { OwnedPartition, Settlement } from './partition.ts'
 
-/** Milliseconds that a suspect runs alone; a longer run does not hold up the others. */
-const SUSPECT_ALONE = 1_000
 /** Milliseconds before a delivery that was released goes out again. */
 const RELEASE_PAUSE = 20
 
@@ -47,6 +46,16 @@ export class Window {
     return !this.hasSuspect(() => true)
   }
 
+  /** The same of this one. */
+  mayRun({ crashes }: { readonly crashes: number }): boolean {
+    return crashes > 0 ? this.mayRunBlamed : this.mayRunSuspect
+  }
+
+  /** The same of one that a process has died with: of those one at a time in the whole process. */
+  get mayRunBlamed(): boolean {
+    return this.mayRunSuspect && blamed.mayRun()
+  }
+
   /** A suspect of the partition is out: what comes after it in the log waits. */
   waits(partition: OwnedPartition): boolean {
     return this.hasSuspect((delivery) => delivery.owner === partition)
@@ -67,6 +76,7 @@ export class Window {
     if (delivery.suspect) {
       delivery.since = performance.now()
       this.suspectsOut.add(delivery)
+      if (delivery.crashes > 0) blamed.begin(delivery)
     }
     if (delivery.unreadable !== undefined) return this.settle(partition, delivery, this.refuse(delivery.unreadable))
     const verdict = this.deliver(delivery)
@@ -78,7 +88,7 @@ export class Window {
   finish(partition: OwnedPartition, delivery: HandedOut): void {
     if (delivery.state === 'done') return
     delivery.state = 'done'
-    this.suspectsOut.delete(delivery)
+    this.forget(delivery)
     partition.forget(delivery)
     this.used--
   }
@@ -100,6 +110,10 @@ export class Window {
     }
   }
 
+  private forget(delivery: HandedOut): void {
+    if (this.suspectsOut.delete(delivery)) blamed.end(delivery)
+  }
+
   private hasSuspect(which: (delivery: HandedOut) => boolean): boolean {
     const recent = performance.now() - SUSPECT_ALONE
     for (const delivery of this.suspectsOut) if (delivery.since > recent && which(delivery)) return true
@@ -108,7 +122,7 @@ export class Window {
 
   private settle(partition: OwnedPartition, delivery: HandedOut, verdict: Verdict): void {
     if (delivery.state !== 'out') return
-    this.suspectsOut.delete(delivery)
+    this.forget(delivery)
     if (partition.lost) this.finish(partition, delivery)
     else if ('ack' in verdict) this.acked(partition, delivery)
     else if ('release' in verdict) this.released(partition, delivery)

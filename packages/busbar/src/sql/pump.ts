@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import { advance, advanceAhead, advanceAtOnce, advanceBehind } from './advance.ts'
 import { pauseWhileHeld } from './backoff.ts'
-import { blamed } from './blamed.ts'
+import { blamed } from '../broker/blamed.ts'
 import type { ReadBehind } from './context.ts'
 import type { Statements } from './executor.ts'
 import type { OwnedPartition } from './partition.ts'
@@ -118,7 +118,7 @@ export class Pump {
       for (const delivery of aside) window.handOut(partition, delivery)
       for (const delivery of fresh) window.handOut(partition, delivery)
     }
-    blamed.taken(window)
+    blamed.end(window)
   }
 
   /** If nothing is left to be stored beside these, a flush has nothing to do. */
@@ -187,7 +187,7 @@ export class Pump {
     const budget = this.budgetOf(room)
     const now = context.now()
     const isBlamed = fetching.some(({ backlog: [first], nextSuspect }) => first?.crashes || nextSuspect <= now)
-    if (budget.blamed && isBlamed) blamed.take(this.host.window)
+    if (budget.blamed && isBlamed) blamed.begin(this.host.window)
     const stepsOver = (sql: Statements, each: number): Step[] =>
       touched.map((one) => this.stepOver(one, sql, fetching.includes(one) ? each : 0, budget))
     if (dialect.storeAtOnce !== undefined && fetching.every(({ ahead }) => ahead.length > 0)) {

@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import type { Deliver, SubscriptionSpec, Verdict } from '../broker/index.ts'
 import { isLater, whenSettled } from '../broker/index.ts'
-import { blamed, SUSPECT_ALONE } from './blamed.ts'
+import { blamed, SUSPECT_ALONE } from '../broker/blamed.ts'
 import type { Advanced } from './step.ts'
 import { type HandedOut, isUnsettled } from './delivery.ts'
 import type { OwnedPartition, Settlement } from './partition.ts'
@@ -95,7 +95,7 @@ export class Window {
     if (delivery.suspect) {
       delivery.since = performance.now()
       this.suspectsOut.add(delivery)
-      if (delivery.crashes > 0) blamed.add(delivery)
+      if (delivery.crashes > 0) blamed.begin(delivery)
     }
     const verdict = this.deliver(delivery)
     if (!isLater(verdict)) return this.settle(partition, delivery, verdict)
@@ -131,7 +131,7 @@ export class Window {
     if (delivery.state !== 'out') return
     if (delivery.suspect) {
       this.suspectsOut.delete(delivery)
-      blamed.delete(delivery)
+      blamed.end(delivery)
     }
     if (partition.lost) this.finish(partition, delivery)
     else if ('ack' in verdict) this.acked(partition, delivery)

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { existsSync, writeFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Verdict } from '../../../broker/index.ts'
 import { message, numbered, numberOf } from '../../suite/messages.ts'
 import type { Check } from '../check.ts'
 import { ack, redeliver } from '../verdicts.ts'
@@ -141,6 +143,44 @@ export const crashChecks: readonly Check[] = [
       await other.fence(ctx.topic, ['k'])
       assert.equal(await broker.deadLetters.count({ group: ctx.group }), 0, 'the late verdict made a dead letter')
       assert.equal(other.of(one.id).length, 1, 'the late verdict brought the message back')
+    },
+  },
+  {
+    name: 'what processes have died with runs one at a time in the next one, also where it is of two groups',
+    needs: (c) => c.multiProcess && c.durable && c.groups && c.countsCrashes,
+    heavy: true,
+    async run(ctx) {
+      const lease = ctx.options.lease / 2
+      const groups = [ctx.group, ctx.name('other')]
+      const broker = await ctx.broker({ lease })
+      // The groups have to be there before the message is.
+      for (const group of groups) await (await ctx.collect(broker, { group })).stop()
+      const one = message({ key: 'k' })
+      await broker.publish(ctx.batch(one))
+      // The first death may leave open what had begun.
+      for (let death = 0; death < 2; death++) {
+        const child = await ctx.child({ lease })
+        for (const group of groups) await child.subscribe(ctx.spec({ group }), [{ act: { do: 'hold' } }], false, group)
+        await ctx.eventually(() => child.of('began', one.id).length === groups.length, 'both groups to have it')
+        await child.kill()
+      }
+      const runs: { readonly began: number; ended: number }[] = []
+      const run = async (): Promise<Verdict> => {
+        const mine = { began: performance.now(), ended: Infinity }
+        runs.push(mine)
+        await sleep(300)
+        mine.ended = performance.now()
+        return ack
+      }
+      const members = await Promise.all(groups.map((group) => ctx.collect(broker, { group }, run)))
+      for (const seen of members) await seen.receivedAll([one.id])
+      await ctx.eventually(() => runs.every(({ ended }) => ended < Infinity), 'the runs to end')
+      for (const { deliveries } of members) assert.ok((deliveries[0]?.crashes ?? 0) >= 1, 'no crash was counted')
+      const [first, second] = runs.toSorted((a, b) => a.began - b.began)
+      assert.ok(first !== undefined && second !== undefined)
+      // What runs for a second counts as harmless, on a machine that is so slow.
+      const alone = Math.min(first.ended, first.began + 900)
+      assert.ok(second.began >= alone, `the second run began ${second.began - first.began} ms after the first`)
     },
   },
   {
