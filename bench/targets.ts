@@ -48,7 +48,8 @@ export function targets(measured: readonly Series[]): readonly Target[] {
   }
   /**
    * Busbar against itself: what an array gains over one call after the other. The nearer the server, the less there is to gain: on a
-   * machine where ten times is more than the raw client gains, what that gains is enough.
+   * machine where ten times is more than the raw client gains, 0.9 of that is enough: who is as fast as raw one by one, and has the batches
+   * that are asked for, gains that much.
    */
   const batching = (suite: string): Target | undefined => {
     const [gain, others] = ['busbar', 'raw'].map((subject) => {
@@ -58,8 +59,8 @@ export function targets(measured: readonly Series[]): readonly Target[] {
       return batch && one && median(batch.values) / median(one.values)
     })
     if (gain === undefined) return undefined
-    const wanted = Math.min(10, others ?? 10)
-    const also = others === undefined ? '' : ', or what raw gains'
+    const wanted = Math.min(10, 0.9 * (others ?? Infinity))
+    const also = others === undefined ? '' : ', or 0.9 of what raw gains'
     const found = `${gain.toFixed(1)} ×${others === undefined ? '' : `; raw: ${others.toFixed(1)} ×`}`
     const text = `${suite}, publish batches of 100: at least 10 × one by one${also} (measured: ${found})`
     return { text, met: gain >= wanted }

@@ -35,6 +35,7 @@ export class Link {
   private model: ChannelModel | undefined
   private up = Promise.withResolvers<ChannelModel>()
   private gathering: ChannelModel | undefined
+  private readonly leaving = new Set<() => void>()
   private closed = false
   private next = 0
 
@@ -89,20 +90,26 @@ export class Link {
 
   /**
    * What is published in this turn of the event loop leaves together: the client writes each message by itself, which costs both sides a
-   * system call for each.
+   * system call for each. `left` is called, once, when it has left. False: there is no connection that it could leave by.
    */
-  gather(): void {
+  gather(left: () => void): boolean {
     const { model } = this
-    if (model === undefined || this.gathering === model) return
+    if (model === undefined) return false
+    this.leaving.add(left)
+    if (this.gathering === model) return true
     this.gathering = model
     const socket = socketOf(model)
     socket?.cork()
     const leave = (): void => {
       this.gathering = undefined
       socket?.uncork()
+      const all = [...this.leaving]
+      this.leaving.clear()
+      for (const told of all) told()
     }
     // The client asks for its own turn in the next tick.
     process.nextTick(() => process.nextTick(setImmediate, leave))
+    return true
   }
 
   /** Gives the connection up as if it had broken, because the server lives and does not do what it should. `why` goes to the log. */

@@ -33,7 +33,17 @@ function linkOf(channels: FakeChannel[]) {
       channels.push(channel)
       return Promise.resolve(channel)
     },
-    gather() {},
+    leaving: undefined as (() => void) | undefined,
+    gather(left: () => void): boolean {
+      link.leaving = left
+      return true
+    },
+    /** The turn of the event loop ends. */
+    leave() {
+      const { leaving } = link
+      link.leaving = undefined
+      leaving?.()
+    },
     drop(why: string) {
       link.dropped.push(why)
       channels.at(-1)?.end()
@@ -68,6 +78,24 @@ test('a server that lives and never confirms is left: what waited too long is re
   expect(channels[1]?.sent.map(({ key }) => key)).toEqual(['second'])
   channels[1]?.sent[0]?.confirm(null)
   await expect(second).resolves.toBe(true)
+})
+
+test('much at once leaves in parts, so that the server has something to do, and in order with what comes meanwhile', async () => {
+  const { channels, link, send } = await begin()
+  const sent = (): (string | undefined)[] | undefined => channels[0]?.sent.map(({ key }) => key)
+  const all = Array.from({ length: 60 }, (_, n) => String(n))
+  const confirmed = all.slice(0, 55).map(send)
+  expect(sent()).toEqual(all.slice(0, 25))
+  link.leave()
+  expect(sent()).toEqual(all.slice(0, 50))
+  confirmed.push(...all.slice(55).map(send))
+  expect(sent()).toEqual(all.slice(0, 50))
+  link.leave()
+  expect(sent()).toEqual(all)
+  for (const { confirm } of channels[0]?.sent ?? []) confirm(null)
+  await Promise.all(confirmed)
+  link.leave()
+  expect(link.leaving).toBeUndefined()
 })
 
 test('a server that is slow and goes on confirming in order is not left, nor one that says that it takes nothing', async () => {

@@ -9,6 +9,8 @@ import { explain, RefusedError, SilentQueueError } from './errors.ts'
 
 /** Milliseconds between two looks at what waits. */
 const LOOK = 250
+/** Messages that are written in one turn of the event loop, at whose end they leave: the server works on them while the next are written. */
+const AT_ONCE = 25
 /** Milliseconds that a server may take to confirm a message, however little patience there is. */
 const LEAST_UNCONFIRMED = 10_000
 
@@ -57,6 +59,8 @@ export class Sender {
   private failures = 0
   private full = false
   private unconfirmed = 0
+  /** Written in this turn of the event loop. */
+  private written = 0
   private idle: PromiseWithResolvers<void> | undefined
   private ended = false
   private timer: NodeJS.Timeout | undefined
@@ -136,13 +140,13 @@ export class Sender {
   }
 
   private get mayWrite(): boolean {
-    return this.channel !== undefined && !this.full && this.link.blocked === undefined
+    return this.channel !== undefined && !this.full && this.written < AT_ONCE && this.link.blocked === undefined
   }
 
   private write(item: Item): void {
     const { exchange, key, content, options } = item.send
     this.unconfirmed++
-    this.link.gather()
+    if (this.link.gather(this.left)) this.written++
     try {
       const room = this.channel?.publish(exchange, key, content, options, (error: unknown) =>
         this.answered(item, error),
@@ -158,6 +162,11 @@ export class Sender {
       item.send.done(explain(error, `publish to ${placeOf(item.send)}`), false)
       this.settled()
     }
+  }
+
+  private readonly left = (): void => {
+    this.written = 0
+    this.pump()
   }
 
   /** The channel has ended, perhaps before anybody listened to it. */

@@ -97,7 +97,7 @@ export class Pump {
     const { window } = this.host
     for (const { partition, found } of this.taken.splice(0)) {
       for (const delivery of found) window.handOut(partition, delivery)
-      blamed.end(partition)
+      if (found.some(({ suspect }) => suspect)) blamed.end(partition)
       this.handed += found.length
     }
   }
@@ -277,7 +277,7 @@ export class Pump {
     const { window, context } = this.host
     for (const delivery of found) window.take(partition, delivery)
     if (found.length > 0) this.taken.push({ partition, found })
-    else blamed.end(partition)
+    if (!found.some(({ suspect }) => suspect)) blamed.end(partition)
     if (partition.more || partition.draining) return
     const grew = (): void => {
       partition.more = true
