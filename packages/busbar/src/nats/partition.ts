@@ -261,7 +261,9 @@ export class OwnedPartition implements PartitionView, LineOwner {
       } else for (const delivery of fresh) line.open.add(delivery)
     }
     if (this.lost) return
-    const named = !changed && this.waiters.length === 0 && this.isNamed(fresh)
+    // What a turn that failed has left in hand goes out below, too.
+    const nothingElse = !changed && this.waiters.length === 0 && this.failures === 0
+    const named = this.isNamed(fresh) && nothingElse
     if (named) this.dirty = true
     else if (fresh.length > 0 || changed || this.dirty) await this.store()
     // Also what an earlier turn could not write.
