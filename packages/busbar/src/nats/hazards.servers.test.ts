@@ -309,7 +309,8 @@ test('garbage and messages as large as the server takes are set aside whole, and
   await broker.publish([order('small')])
   await vi.waitFor(() => expect(seen.some((one) => one.startsWith('small'))).toBe(true), patience)
   expect(await broker.deadLetters.redrive({ reason: 'failed' })).toBe(1)
-  await vi.waitFor(() => expect(seen.filter((one) => one.startsWith('big'))).toHaveLength(3), patience)
+  // Redriven it counts anew, so that it is given back once more.
+  await vi.waitFor(() => expect(seen.filter((one) => one.startsWith('big'))).toHaveLength(4), patience)
   expect(new Set(seen.filter((one) => one.startsWith('big'))).size).toBe(1)
 })
 

@@ -1,6 +1,7 @@
 import { channel } from 'node:diagnostics_channel'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection } from '@platformatic/kafka'
-import type { Broker } from '../../../broker/index.ts'
+import type { Broker, DeadLetter } from '../../../broker/index.ts'
 import { KafkaBroker } from '../../../kafka/index.ts'
 import type { TargetFaults, TargetOptions } from '../target.ts'
 
@@ -57,8 +58,7 @@ export const faults: TargetFaults = {
   async failDeadLetters(options) {
     const broker = createBroker(options)
     await broker.start()
-    // Makes the topic.
-    await broker.deadLetters.put({
+    const letter: Omit<DeadLetter, 'id'> = {
       group: 'nobody',
       topic: 'none',
       position: '-',
@@ -82,9 +82,18 @@ export const faults: TargetFaults = {
         firstFailedAt: 0,
         lastFailedAt: 0,
       },
-    })
-    await broker.stop()
+    }
+    // Makes the topic.
+    await broker.deadLetters.put(letter)
     await limit(options, '1')
+    // The server confirms a setting before it heeds it.
+    const put = (): Promise<boolean> =>
+      broker.deadLetters.put(letter).then(
+        () => true,
+        () => false,
+      )
+    while (await put()) await sleep(20)
+    await broker.stop()
     return () => limit(options, '2000000')
   },
 
