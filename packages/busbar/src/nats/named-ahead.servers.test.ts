@@ -94,6 +94,21 @@ test('whatever is handed out is named by what is stored, also where others publi
   expect(new Set(seen).size).toBe(seen.length)
 })
 
+test('what has settled is stored soon where nothing comes after it', async () => {
+  const broker = await started()
+  const seen: number[] = []
+  await broker.subscribe(spec(), ({ position }) => {
+    seen.push(Number(position.split('@')[1]))
+    return { ack: true }
+  })
+  await broker.publish([order('only')])
+  // Nothing asks the broker for anything meanwhile: `metrics` would have it stored.
+  await vi.waitFor(async () => {
+    const { position, open, ahead } = await stored()
+    expect({ position, open, ahead }).toEqual({ position: seen[0] ?? -1, open: [], ahead: undefined })
+  }, patience)
+})
+
 /** A member died after it had stored that, and with it what it had handed out. */
 async function deadMember(broker: NatsBroker, state: object): Promise<void> {
   const member = await broker.subscribe(spec(), () => ({ ack: true }))

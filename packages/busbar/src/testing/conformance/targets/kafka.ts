@@ -86,7 +86,7 @@ export const faults: TargetFaults = {
     // Makes the topic.
     await broker.deadLetters.put(letter)
     await limit(options, '1')
-    // The server confirms a setting before it heeds it.
+    // The check goes on once the server is seen to refuse: that it took the setting does not say that it heeds it.
     const put = (): Promise<boolean> =>
       broker.deadLetters.put(letter).then(
         () => true,
