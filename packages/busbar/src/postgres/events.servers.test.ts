@@ -1,7 +1,11 @@
 /** Events in Postgres: the order while writers commit in another order than they began in, groups of appends, the log that they share. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Client } from 'pg'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { type OwnServer, startServer } from '../../../../script/servers/start.ts'
 import {
   type Append,
   ConcurrencyError,
@@ -14,10 +18,23 @@ import type { Transaction } from '../transaction/transaction.ts'
 import { collector, message, out, spec, until, World } from './fixtures/world.ts'
 import { PostgresEventStorage } from './index.ts'
 
+let folder: string
+let server: OwnServer
 let world: World
 
-beforeEach(() => (world = new World()))
+// One of its own: a transaction that stays open holds back the readers of every store on its server, and they are not patient for ever.
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'busbar-postgres-'))
+  server = await startServer('postgres', { dataDir: join(folder, 'postgres') })
+})
+
+beforeEach(() => (world = new World(() => server.url)))
 afterEach(() => world.end())
+
+afterAll(async () => {
+  await server.stop()
+  await rm(folder, { recursive: true, force: true })
+})
 
 function event(body: string, more: Partial<NewEvent['message']> = {}): NewEvent {
   return { topic: 'events', message: message(body, more) }

@@ -11,6 +11,8 @@ export interface CheckOf<Context, Capabilities, Fault extends string = string> {
   readonly fault?: Fault
   /** It measures memory or starts several processes: run beside no other such check. Default false. */
   readonly heavy?: boolean
+  /** It holds up others that share its server for as long as they are patient: run when no other check is. Default false. */
+  readonly alone?: boolean
   /** Throws if the sentence is not true. */
   run(context: Context): Promise<void>
 }

@@ -85,10 +85,13 @@ export async function runChosen<Check extends CheckOf<never, never>>(
     }
   }
   // One lane is for heavy checks alone, so that two of them never run beside each other.
-  const heavy = chosen.filter((check) => check.heavy === true)
-  const light = chosen.filter((check) => check.heavy !== true)
+  const alone = chosen.filter((check) => check.alone === true)
+  const beside = chosen.filter((check) => check.alone !== true)
+  const heavy = beside.filter((check) => check.heavy === true)
+  const light = beside.filter((check) => check.heavy !== true)
   const lanes = Array.from({ length: Math.max(1, concurrency - 1) }, () => runAll(light))
   await Promise.all([runAll(heavy), ...lanes])
+  await runAll(alone)
   return { results: chosen.map((check) => results.get(check)).filter((result) => result !== undefined) }
 }
 
