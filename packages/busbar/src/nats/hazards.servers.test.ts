@@ -202,7 +202,7 @@ test('a partition whose giving up could not be written is not kept by a member t
     seen.push(id)
     return { ack: true }
   }
-  const first = await started('kept', { lease: 1_000 })
+  const first = await started('kept', { lease: 4_000 })
   await first.subscribe(spec(), handler)
   await expectAllHandled(first, seen, 'alone')
   let refused = 0
@@ -211,7 +211,7 @@ test('a partition whose giving up could not be written is not kept by a member t
     refused++
     return Promise.reject(new Error('no answer'))
   })
-  const second = await started('kept', { lease: 1_000 })
+  const second = await started('kept', { lease: 4_000 })
   await second.subscribe(spec(), handler)
   await vi.waitFor(() => expect(refused).toBe(4), patience)
   await expectAllHandled(first, seen, 'together')
@@ -235,9 +235,11 @@ test('a member that lost its lease for a while shares with one that came meanwhi
   })
   await vi.waitFor(() => expect(member?.partitions.size).toBe(0), patience)
   const second = await started('back', { lease: 20_000 })
+  let announced = false
   intercept(second, async (subject, publish) => {
     const stored = await publish()
-    if (subject.includes('.watch.member.')) {
+    if (subject.includes('.watch.member.') && !announced) {
+      announced = true
       await vi.waitFor(() => expect(member?.roster.members.size).toBe(2), patience)
       comeBack()
       await vi.waitFor(() => expect(member?.partitions.size).toBe(4), patience)
