@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection } from '@platformatic/kafka'
 import type { Broker, DeadLetter } from '../../../broker/index.ts'
 import { KafkaBroker } from '../../../kafka/index.ts'
+import { MessageTooLargeError } from '../../../message/errors.ts'
 import type { TargetFaults, TargetOptions } from '../target.ts'
 
 /** Checks cause trouble on purpose. */
@@ -87,13 +88,11 @@ export const faults: TargetFaults = {
     await broker.deadLetters.put(letter)
     await limit(options, '1')
     // The check goes on once the server is seen to refuse: that it took the setting does not say that it heeds it.
-    const put = (): Promise<boolean> =>
-      broker.deadLetters.put(letter).then(
-        () => true,
-        () => false,
-      )
-    while (await put()) await sleep(20)
-    await broker.stop()
+    try {
+      await refused(() => broker.deadLetters.put(letter))
+    } finally {
+      await broker.stop()
+    }
     return () => limit(options, '2000000')
   },
 
@@ -106,6 +105,20 @@ export const faults: TargetFaults = {
     const timer = setInterval(cut, 5)
     return Promise.resolve(() => clearInterval(timer))
   },
+}
+
+/** Asks until the server refuses what is too large. Any other error, or none within some ten seconds, is one of the fault itself. */
+async function refused(put: () => Promise<unknown>): Promise<void> {
+  for (let asked = 0; asked < 500; asked++) {
+    try {
+      await put()
+    } catch (error) {
+      if (error instanceof MessageTooLargeError) return
+      throw error
+    }
+    await sleep(20)
+  }
+  throw new Error('the server goes on taking dead letters, though the topic is to take no message of any size')
 }
 
 async function limit(options: TargetOptions, bytes: string): Promise<void> {
